@@ -1,0 +1,60 @@
+"""The Celery application, its clock, and `nudge`: a hint by name that may get lost without harm."""
+
+import os
+from typing import Any
+
+import structlog
+from celery import Celery, signals
+from celery.schedules import crontab
+from kombu import Queue
+from kombu.exceptions import KombuError
+from redis.exceptions import RedisError
+
+from exchange import telemetry
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "exchange.settings")
+
+QUEUES = ("ledger", "render", "deliver", "mail")
+HINT_SECONDS = 30  # an older hint says nothing that the sweep has not found by then
+
+log = structlog.get_logger()
+app = Celery("weir")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.conf.task_queues = [Queue(name) for name in QUEUES]
+app.conf.task_default_queue = "render"
+app.conf.beat_schedule = {
+    name: {
+        "task": f"exchange.tasks.{name}",
+        "schedule": schedule,
+        "options": {"queue": queue, "expires": HINT_SECONDS},
+    }
+    for name, schedule, queue in (
+        ("open_windows", 5.0, "render"),
+        ("sweep", 5.0, "deliver"),
+        ("accept_waiting", 10.0, "render"),
+        ("daily", crontab(hour="0", minute="0"), "render"),
+    )
+}
+
+
+@signals.setup_logging.connect
+def keep_our_logging(**_: Any) -> None:  # noqa: ANN401 - Celery's signature
+    """Where this is connected Celery sets up no logging of its own: the settings' LOGGING stays."""
+
+
+def nudge(name: str, *args: str | int, queue: str) -> bool:
+    """Ask a worker to look at something now; say whether the broker took the hint.
+
+    PostgreSQL is the truth and the sweep finds what is due, so a broker that is away costs delay
+    only: it is logged and counted, never raised.
+    """
+    try:
+        app.send_task(
+            name, args=args, queue=queue, expires=HINT_SECONDS, ignore_result=True, retry=False
+        )
+    except (KombuError, RedisError, OSError) as error:
+        telemetry.count("nudge.lost")
+        log.warning("nudge.lost", task=name, queue=queue, error=type(error).__name__)
+        return False
+    telemetry.count("nudge.sent")
+    return True
