@@ -6,7 +6,7 @@ from typing import Any
 import structlog
 from celery import Celery, signals
 from celery.schedules import crontab
-from kombu import Queue
+from kombu import Exchange, Queue
 from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
 
@@ -20,7 +20,7 @@ HINT_SECONDS = 30  # an older hint says nothing that the sweep has not found by 
 log = structlog.get_logger()
 app = Celery("weir")
 app.config_from_object("django.conf:settings", namespace="CELERY")
-app.conf.task_queues = [Queue(name) for name in QUEUES]
+app.conf.task_queues = [Queue(name, Exchange(name), routing_key=name) for name in QUEUES]
 app.conf.task_default_queue = "render"
 app.conf.beat_schedule = {
     name: {

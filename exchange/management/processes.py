@@ -180,9 +180,7 @@ class Supervisor:
     def wait_ready(self, *, seconds: float = 30) -> None:
         """Return when every child is ready; raise ProcessFailed with the log of one that is not."""
         for name, program in self._programs.items():
-            if program.is_ready is None:
-                continue
-            is_ready = program.is_ready
+            is_ready = program.is_ready or (lambda: True)
             wait_until(lambda: bool(self.deaths()) or is_ready(), seconds=seconds)  # noqa: B023 - called here
             for death in self.deaths():
                 raise ProcessFailed(str(death))
