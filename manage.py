@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """The one command: `demo` and `test` do their own set-up, all others are Django's and ours."""
 
+import os
 import sys
 
 from deploy import bootstrap
@@ -11,6 +12,7 @@ BEFORE_SETTINGS = ("demo", "test")
 
 def main() -> None:
     """Make sure of the packages, then do what was asked."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "exchange.settings")
     command = sys.argv[1] if len(sys.argv) > 1 else "help"
     bootstrap.ensure("requirements-dev.lock" if command == "test" else "requirements.lock")
     # Only now is Django known to be there, in the version of the lock.
