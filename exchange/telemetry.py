@@ -67,7 +67,8 @@ def without_contents(logger: Any, name: str, event: EventDict) -> EventDict:  # 
 
 
 def _types(error: BaseException) -> str:
-    names, seen = [], error
+    names: list[str] = []
+    seen: BaseException | None = error
     while seen is not None and len(names) < 5:
         names.append(type(seen).__qualname__)
         seen = seen.__cause__ or seen.__context__
@@ -84,7 +85,7 @@ def foreign(logger: Any, name: str, event: EventDict) -> EventDict:  # noqa: ANN
         event["event"] = str(record.msg)  # the template, without its arguments
         task = getattr(record, "data", None)
         if isinstance(task, dict):
-            event |= {"task": task.get("name"), "task_id": task.get("id")}
+            event.update(task=task.get("name"), task_id=task.get("id"))
     return event
 
 

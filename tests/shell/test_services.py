@@ -9,12 +9,13 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
 import redis
 
-from exchange.celery import app, nudge
+from exchange.celery import QUEUES, nudge
 from exchange.management import services
 from exchange.management.processes import (
     ROOT,
@@ -173,10 +174,10 @@ def test_root_without_user_namespaces_runs_it_as_nobody(
     shutil.rmtree(home)
 
 
-def sleeper(name: str, **more: Callable[[], bool]) -> Program:
+def sleeper(name: str, *, is_ready: Callable[[], bool] | None = None) -> Program:
     """A child that waits, and has a child of its own."""
     code = "import subprocess; subprocess.run(['sleep', '60'])"
-    return Program(name, (sys.executable, "-c", code), os.environ, **more)
+    return Program(name, (sys.executable, "-c", code), os.environ, is_ready)
 
 
 def test_a_child_that_dies_is_named_with_its_last_words(room: Path) -> None:
@@ -215,15 +216,16 @@ def test_a_child_asks_the_kernel_to_end_with_its_parent() -> None:
 
 def test_a_nudge_reaches_its_queue_and_no_other(broker: str) -> None:
     assert nudge("exchange.tasks.nothing", 7, queue="mail")
-    with app.connection_for_read() as connection:
-        channel = connection.default_channel
-        sizes = {name: channel.client.llen(name) for name in ("mail", "deliver", "render")}
-        channel.client.delete("mail")
-    assert sizes == {"mail": 1, "deliver": 0, "render": 0}
+    valkey = redis.Redis(unix_socket_path=urlsplit(broker).path)
+    sizes = {name: valkey.llen(name) for name in QUEUES}
+    valkey.delete("mail")
+    valkey.close()
+    assert sizes == {"ledger": 0, "render": 0, "deliver": 0, "mail": 1}
 
 
 def test_a_broker_that_is_away_costs_a_line_and_little_time(room: Path) -> None:
     code = """
+import time
 from exchange import telemetry
 from exchange.celery import nudge
 for _ in range(2):
