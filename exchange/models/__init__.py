@@ -1,0 +1,60 @@
+"""Rows and constraints, no behaviour."""
+
+from exchange.models.deliveries import Attempt, Bundle, Delivery, Subscription
+from exchange.models.entries import (
+    LedgerAccount,
+    LedgerCheckpoint,
+    LedgerEntry,
+    LedgerEvent,
+    LedgerHead,
+    LedgerIntake,
+    LedgerSlot,
+    LedgerTile,
+)
+from exchange.models.policies import (
+    FloorPolicy,
+    Forum,
+    Hold,
+    HoldAct,
+    MemberPolicyVersion,
+    OriginalRead,
+    Outcome,
+)
+from exchange.models.releases import (
+    Missing,
+    Release,
+    ReleaseItem,
+    ReleaseRecipient,
+    Rendition,
+    Revocation,
+    ServedNote,
+)
+
+__all__ = [
+    "Attempt",
+    "Bundle",
+    "Delivery",
+    "FloorPolicy",
+    "Forum",
+    "Hold",
+    "HoldAct",
+    "LedgerAccount",
+    "LedgerCheckpoint",
+    "LedgerEntry",
+    "LedgerEvent",
+    "LedgerHead",
+    "LedgerIntake",
+    "LedgerSlot",
+    "LedgerTile",
+    "MemberPolicyVersion",
+    "Missing",
+    "OriginalRead",
+    "Outcome",
+    "Release",
+    "ReleaseItem",
+    "ReleaseRecipient",
+    "Rendition",
+    "Revocation",
+    "ServedNote",
+    "Subscription",
+]

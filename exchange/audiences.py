@@ -1,0 +1,146 @@
+"""Rows to values: the policies in force, and a circle's recipients grouped by equal terms."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+
+from exchange.models import FloorPolicy, MemberPolicyVersion
+from exchange.policy import decide, terms, tokens, windows
+from exchange.proof.refused import Refused
+from indicators.models import Contribution
+from members.models import Acceptance, CircleMember, Member
+
+
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """The floor and one contributor's own policy at one moment."""
+
+    floor_id: int
+    floor: terms.Floor
+    policy_id: int | None
+    policy: terms.MemberPolicy
+    # SHA-256 of the policy's document, hex; empty where the member has none.
+    policy_digest: str
+
+    def delay_seconds(self, sensitivity: str) -> int:
+        """The seconds that the contributor adds to the window of a sensitivity."""
+        return dict(self.policy.delay_seconds).get(sensitivity, 0)
+
+    def opening(self, sensitivity: str, *, after: datetime) -> datetime:
+        """The window in which something decided at `after` leaves."""
+        return windows.opening(
+            self.floor, sensitivity, after=after, delay_seconds=self.delay_seconds(sensitivity)
+        )
+
+
+def in_force(member_id: UUID, *, now: datetime) -> InForce:
+    """The policies under which this member's contributions are decided now."""
+    floor_id, floor = floor_in_force(now=now)
+    row = (
+        MemberPolicyVersion.objects.filter(member_id=member_id, effective_at__lte=now)
+        .order_by("-effective_at", "-id")
+        .first()
+    )
+    policy = terms.MemberPolicy.parse(row.document) if row else terms.MemberPolicy.none()
+    if row is None:
+        return InForce(floor_id, floor, None, policy, "")
+    return InForce(floor_id, floor, row.id, policy, bytes(row.digest).hex())
+
+
+def floor_in_force(*, now: datetime) -> tuple[int, terms.Floor]:
+    """The forum's floor; without one, nothing is decided."""
+    row = (
+        FloorPolicy.objects.filter(effective_at__lte=now)
+        .order_by("-effective_at", "-id")
+        .values_list("id", "effective_at")
+        .first()
+    )
+    if row is None:
+        raise Refused("floor.none", "The forum has no floor in force, so nothing can be decided.")
+    return row[0], _floor(row[0])
+
+
+@lru_cache(maxsize=8)
+def _floor(floor_id: int) -> terms.Floor:
+    """Rows of policies never change, so the parsed form may be kept."""
+    return terms.Floor.parse(
+        FloorPolicy.objects.values_list("document", flat=True).get(pk=floor_id)
+    )
+
+
+def context(contribution: Contribution, *, now: datetime) -> decide.Context:
+    """What the decision needs to know of the contribution beside its objects."""
+    return decide.Context(
+        contributor=str(contribution.member_id),
+        circle=str(contribution.circle_id),
+        default_basis=tuple(contribution.default_basis),
+        now=now,
+        watch=frozenset(Member.objects.values_list("name", flat=True)),
+    )
+
+
+def by_terms(
+    contributor_id: UUID, circle_id: UUID, force: InForce, *, now: datetime
+) -> Mapping[terms.Terms, tuple[UUID, ...]]:
+    """The circle's members, the contributor among them, grouped by equal terms."""
+    groups: dict[terms.Terms, list[UUID]] = defaultdict(list)
+    entitled = entitlements(circle_id)
+    for member_id, entitlement in sorted(entitled.items()):
+        joined = terms.join(
+            force.floor,
+            force.policy,
+            entitlement,
+            contributor=str(contributor_id),
+            circle=str(circle_id),
+            on=now.date(),
+            circle_size=len(entitled),
+        )
+        groups[joined].append(member_id)
+    return {key: tuple(ids) for key, ids in groups.items()}
+
+
+def entitlements(circle_id: UUID) -> dict[UUID, terms.Entitlement]:
+    """What each member of a circle may receive at all."""
+    rows = Member.objects.filter(
+        circle_memberships__circle_id=circle_id, circle_memberships__left_at__isnull=True
+    ).distinct()
+    members = {row.id: row for row in rows}
+    circles: dict[UUID, set[str]] = defaultdict(set)
+    memberships = CircleMember.objects.filter(member_id__in=members, left_at__isnull=True)
+    for member_id, circle in memberships.values_list("member_id", "circle_id"):
+        circles[member_id].add(str(circle))
+    agreed = set(
+        Acceptance.objects.filter(member_id__in=members).values_list("member_id", flat=True)
+    )
+    return {
+        member_id: terms.Entitlement(
+            member=str(member_id),
+            circles=frozenset(circles[member_id]),
+            agreement=member_id in agreed,
+            tlp_ceiling=row.tlp_ceiling,
+            active=row.state == "active",
+        )
+        for member_id, row in members.items()
+    }
+
+
+def token_scope(circle_id: UUID, *, now: datetime) -> tokens.Scope:
+    """The keys of a circle in the quarter of `now`, derived from the one master secret."""
+    return tokens.key_for(settings.TOKEN_KEY, str(circle_id), tokens.epoch(now))
+
+
+def standings(
+    contribution: Contribution,
+    objects: Sequence[Mapping[str, Any]],
+    floor: terms.Floor,
+    *,
+    now: datetime,
+) -> tuple[decide.Standing, ...]:
+    """What holds for all recipients, decided over the whole contribution."""
+    return decide.standing(objects, context(contribution, now=now), floor)

@@ -1,0 +1,59 @@
+"""Pack the renditions of a release into a bundle and sign it, once for its audience."""
+
+from datetime import datetime
+from hashlib import sha256
+from urllib.parse import urlsplit
+from uuid import UUID, uuid4
+
+from django.conf import settings
+
+from exchange.models import Bundle, ReleaseItem
+from exchange.proof import claims
+from exchange.proof.keys import Signer
+
+
+def ledger_origin() -> str:
+    """The name of this exchange's log (signing-and-ledger, section 6)."""
+    return f"{urlsplit(settings.WEIR_BASE_URL).netloc}/ledger"
+
+
+def pack(bundle_id: UUID, bodies: list[bytes]) -> bytes:
+    """Bundle bytes are put together, never written anew (signing-and-ledger, section 2)."""
+    joined = b",".join(bodies)
+    return b'{"id":"bundle--%s","objects":[%s],"type":"bundle"}' % (
+        str(bundle_id).encode(),
+        joined,
+    )
+
+
+def seal(release_id: UUID, *, signer: Signer, now: datetime) -> Bundle:
+    """The signed bundle of a release; made by the first who asks, the same for all after."""
+    made = Bundle.objects.filter(release_id=release_id).first()
+    if made is not None:
+        return made
+    rows = ReleaseItem.objects.filter(release_id=release_id).order_by("position")
+    pairs = [
+        (bytes(body), bytes(digest))
+        for body, digest in rows.values_list("rendition__body", "rendition__digest")
+    ]
+    bundle_id = uuid4()
+    body = pack(bundle_id, [one for one, _ in pairs])
+    manifest = claims.manifest(
+        body,
+        [digest for _, digest in pairs],
+        iss=settings.WEIR_BASE_URL,
+        bundle_id=f"bundle--{bundle_id}",
+        iat=int(now.timestamp()),
+        ledger=ledger_origin(),
+    )
+    row, _ = Bundle.objects.get_or_create(
+        release_id=release_id,
+        defaults={
+            "id": bundle_id,
+            "sealed_at": now,
+            "body": body,
+            "digest": sha256(body).digest(),
+            "manifest": manifest.sign(signer),
+        },
+    )
+    return row

@@ -1,0 +1,377 @@
+"""The way in: a contribution is stored all at once or not at all, and every object accounted for.
+
+1. submit: what can be parsed is sealed and kept, and answered for from then on
+2. accept (a worker): each object refused by form or stored; what holds for all recipients decided
+3. the ledger records it; what may leave waits for its window
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db import transaction
+
+from exchange import audiences, constants, ledger
+from exchange.celery import nudge
+from exchange.models import Hold, Outcome, ReleaseItem, Revocation
+from exchange.policy import decide, intake, windows
+from exchange.policy.catalogue import KNOWN_TYPES
+from exchange.proof import jcs
+from exchange.proof.refused import Forbidden, NotFound, Refused
+from indicators import store
+from indicators.models import Contribution, ForumObject, Item, Submission, Version
+from indicators.stix import parse
+from indicators.stix.validate import Problem, problems
+from members.auth import Principal
+from members.models import CircleMember
+from members.seals import for_member
+
+_LATE = "Older than the newest version that you contributed: stored, never released."
+_CONSTANT = "A public constant: the exchange serves its own copy, and references lead to that."
+_ISSUED = Problem(
+    "object.issued-here",
+    "id",
+    "The exchange issued this object. To say that you saw it, or that it is wrong, send a sighting.",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class StatusItem:
+    """What the status says of one object."""
+
+    position: int
+    stix_id: str
+    version: str
+    success: bool
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """How far a contribution has come; the counts always add up to the total."""
+
+    id: UUID
+    state: str
+    received_at: datetime
+    total: int
+    successes: int
+    failures: int
+    pendings: int
+    items: tuple[StatusItem, ...]
+
+
+@transaction.atomic
+def submit(
+    principal: Principal,
+    body: bytes,
+    *,
+    circle_id: UUID,
+    source: str,
+    default_basis: Sequence[str] = (),
+    now: datetime,
+) -> UUID:
+    """Keep a contribution's bytes, sealed, and answer for them from then on.
+
+    Raises `Refused` for a body that cannot be understood at all; nothing is kept then.
+    """
+    member_id = _may_contribute(principal, circle_id)
+    items = parse.items(body, _limits())
+    row = Contribution.objects.create(
+        member_id=member_id,
+        circle_id=circle_id,
+        source=source,
+        user_id=principal.user_id,
+        credential_id=principal.credential_id,
+        default_basis=list(default_basis),
+        received_at=now,
+        total=len(items),
+    )
+    sealed = for_member(member_id).seal(body, aad=_body_aad(row.id))
+    Submission.objects.create(contribution=row, member_id=member_id, sealed=sealed)
+    transaction.on_commit(lambda: nudge("exchange.tasks.accept", str(row.id), queue="render"))
+    return row.id
+
+
+@transaction.atomic
+def accept(contribution_id: UUID, *, now: datetime) -> bool:
+    """Take a kept contribution in; false where another worker has done it already."""
+    row = (
+        Contribution.objects.select_for_update(skip_locked=True)
+        .filter(pk=contribution_id, state=Contribution.State.PENDING)
+        .first()
+    )
+    if row is None:
+        return False
+    held = Submission.objects.get(contribution=row)
+    body = for_member(row.member_id).open(bytes(held.sealed), aad=_body_aad(row.id))
+    candidates = _candidates(row.member_id, body)
+    stored = store.accept(row, candidates, known_types=KNOWN_TYPES, now=now)
+    messages = {r.position: r.problem.sentence for r in stored if r.problem is not None}
+    messages |= _decide(row, stored, now=now)
+    store.record_items(row, stored, messages)
+    row.successes = sum(1 for result in stored if result.problem is None)
+    row.failures = len(stored) - row.successes
+    row.state = Contribution.State.COMPLETE
+    row.accepted_at = now
+    row.save(update_fields=["successes", "failures", "state", "accepted_at"])
+    held.delete()
+    _record(row, stored, now=now)
+    transaction.on_commit(lambda: nudge("exchange.tasks.open_windows", queue="render"))
+    return True
+
+
+def waiting(*, limit: int = 200) -> tuple[UUID, ...]:
+    """Contributions that are kept and not yet taken in, oldest first."""
+    rows = Contribution.objects.filter(state=Contribution.State.PENDING).order_by("received_at")
+    return tuple(rows.values_list("id", flat=True)[:limit])
+
+
+def status(principal: Principal, contribution_id: UUID) -> Status:
+    """The state of one's own contribution; `complete` once it can be read back."""
+    row = Contribution.objects.filter(pk=contribution_id, member_id=principal.member_id).first()
+    if row is None or principal.member_id is None:
+        raise NotFound
+    is_complete = row.state == Contribution.State.COMPLETE and row.added_at is not None
+    items = Item.objects.filter(contribution=row).order_by("position") if is_complete else ()
+    return Status(
+        id=row.id,
+        state="complete" if is_complete else "pending",
+        received_at=row.received_at,
+        total=row.total,
+        successes=row.successes if is_complete else 0,
+        failures=row.failures if is_complete else 0,
+        pendings=0 if is_complete else row.total,
+        items=tuple(_status_item(item) for item in items),
+    )
+
+
+@transaction.atomic
+def withdraw(principal: Principal, stix_id: str, *, now: datetime) -> None:
+    """Take one's own object back in the ordinary way: gone here at once, revoked daily elsewhere.
+
+    An observable cannot be revoked by the standard, so it is no longer served from that moment.
+    """
+    if principal.member_id is None or not principal.may("contribute"):
+        raise Forbidden("Your role may not withdraw objects.")
+    row = (
+        ForumObject.objects.select_for_update()
+        .filter(
+            member_id=principal.member_id,
+            id_digest=store.name_digest(principal.member_id, stix_id),
+            state=ForumObject.State.LIVE,
+        )
+        .first()
+    )
+    if row is None:
+        raise NotFound
+    row.state = ForumObject.State.WITHDRAWN
+    row.save(update_fields=["state"])
+    Outcome.objects.filter(version__object=row, released_at__isnull=True).update(replaced=True)
+    Revocation.objects.create(
+        object=row, member_id=row.member_id, due_at=windows.next_revocation(now)
+    )
+
+
+def issued_here(member_id: UUID, stix_ids: Sequence[str]) -> frozenset[str]:
+    """Which of these are forum ids that the member has held: its own objects among them."""
+    return frozenset(
+        ReleaseItem.objects.filter(
+            rendition__stix_id__in=list(stix_ids),
+            rendition__object__isnull=False,
+            release__recipients__recipient_id=member_id,
+            release__recipients__idx__isnull=False,
+        ).values_list("rendition__stix_id", flat=True)
+    )
+
+
+def candidates_of(member_id: UUID, items: Sequence[parse.Item]) -> tuple[store.Candidate, ...]:
+    """Judge every object of a body by its form; nothing is stored."""
+    ids = [str(i.obj["id"]) for i in items if i.obj is not None and _is_named(i.obj)]
+    issued = issued_here(member_id, ids)
+    issuer = constants.issuer_id()
+    return tuple(
+        store.Candidate(item.position, item.obj or {}, _problem(item, issued, issuer))
+        for item in items
+    )
+
+
+def _candidates(member_id: UUID, body: bytes) -> tuple[store.Candidate, ...]:
+    return candidates_of(member_id, parse.items(body, _limits()))
+
+
+def _problem(item: parse.Item, issued: frozenset[str], issuer: str) -> Problem | None:
+    """The first reason by form, or none."""
+    if item.problem is not None or item.obj is None:
+        return item.problem
+    found = (*intake.problems(item.obj), *problems(item.obj))
+    if found:
+        return found[0]
+    is_observable = "created" not in item.obj
+    if is_observable or item.obj["id"] in constants.ids():
+        return None
+    if item.obj["id"] in issued or item.obj.get("created_by_ref") == issuer:
+        return _ISSUED
+    return None
+
+
+def _decide(
+    row: Contribution, stored: Sequence[store.Stored], *, now: datetime
+) -> Mapping[int, str]:
+    """Write what holds for all recipients; the sentences for the contributor by position."""
+    force = audiences.in_force(row.member_id, now=now)
+    kept = [result for result in stored if result.problem is None]
+    rulings = audiences.standings(row, [r.obj for r in kept], force.floor, now=now)
+    messages: dict[int, str] = {}
+    fresh: list[tuple[Outcome, decide.Standing]] = []
+    addressed = _already_addressed(row, kept)
+    for result, standing in zip(kept, rulings, strict=True):
+        if result.is_late:
+            messages[result.position] = _LATE
+            continue
+        if result.obj["id"] in constants.ids():
+            messages[result.position] = _CONSTANT
+            continue
+        messages[result.position] = standing.sentence
+        if result.version_id in addressed:
+            continue
+        addressed.add(result.version_id)
+        fresh.append((_outcome(row, result, standing, force, now=now), standing))
+    Outcome.objects.bulk_create([outcome for outcome, _ in fresh], batch_size=2_000)
+    Hold.objects.bulk_create(
+        [hold for outcome, standing in fresh for hold in _holds(row, outcome, standing, now=now)],
+        batch_size=2_000,
+    )
+    _replace_older(row, [result for result in kept if not result.is_repeat])
+    return messages
+
+
+def _outcome(
+    row: Contribution,
+    result: store.Stored,
+    standing: decide.Standing,
+    force: audiences.InForce,
+    *,
+    now: datetime,
+) -> Outcome:
+    return Outcome(
+        version_id=result.version_id,
+        circle_id=row.circle_id,
+        member_id=row.member_id,
+        contribution=row,
+        floor_id=force.floor_id,
+        outcome=standing.outcome,
+        sensitivity=standing.sensitivity,
+        due_at=due_at(standing, force, now=now),
+    )
+
+
+def due_at(
+    standing: decide.Standing, force: audiences.InForce, *, now: datetime
+) -> datetime | None:
+    """When something decided now leaves; never, unless it is accepted."""
+    if standing.outcome != Outcome.Kind.ACCEPTED:
+        return None
+    return force.opening(standing.sensitivity, after=now)
+
+
+def _holds(
+    row: Contribution, outcome: Outcome, standing: decide.Standing, *, now: datetime
+) -> list[Hold]:
+    return [
+        Hold(
+            outcome=outcome,
+            member_id=row.member_id,
+            circle_id=row.circle_id,
+            field_class=reason.field_class,
+            rule=reason.rule,
+            basis=reason.basis,
+            approvers=list(reason.approvers),
+            opened_at=now,
+        )
+        for reason in standing.holds
+    ]
+
+
+def _already_addressed(row: Contribution, kept: Sequence[store.Stored]) -> set[int | None]:
+    ids = [result.version_id for result in kept if result.is_repeat]
+    rows = Outcome.objects.filter(circle_id=row.circle_id, version_id__in=ids)
+    return set(rows.values_list("version_id", flat=True))
+
+
+def _replace_older(row: Contribution, kept: Sequence[store.Stored]) -> None:
+    """A newer stored version, whatever its outcome, replaces one that still waits."""
+    newest: dict[UUID, int] = {}
+    for result in kept:
+        if result.object_id is not None:
+            ns = store.version_ns(result.obj)
+            newest[result.object_id] = max(ns, newest.get(result.object_id, 0))
+    older = Outcome.objects.filter(
+        circle_id=row.circle_id,
+        version__object_id__in=newest,
+        released_at__isnull=True,
+        replaced=False,
+    ).values_list("id", "version__object_id", "version__modified_ns")
+    stale = [pk for pk, object_id, ns in older if ns < newest[object_id]]
+    Outcome.objects.filter(pk__in=stale).update(replaced=True)
+
+
+def _record(row: Contribution, stored: Sequence[store.Stored], *, now: datetime) -> None:
+    kept = [result for result in stored if result.problem is None]
+    listing = [
+        [
+            str(result.obj["id"]),
+            store.version_text(result.obj),
+            sha256(jcs.encode(result.obj)).hexdigest(),
+        ]
+        for result in kept
+    ]
+    counts = dict.fromkeys(Outcome.Kind.values, 0)
+    for outcome in Outcome.objects.filter(contribution=row).values_list("outcome", flat=True):
+        counts[outcome] += 1
+    fields = {
+        "contribution": str(row.id),
+        "circle": str(row.circle_id),
+        "counts": {**counts, "refused": len(stored) - len(kept), "total": len(stored)},
+        "items": {"count": len(listing), "sha256": sha256(jcs.encode(listing)).hexdigest()},
+    }
+    ledger.record(
+        "contribution",
+        by=row.member_id,
+        slots={"to": {}, "from": fields, "audit": {"contribution": str(row.id)}},
+        contribution_id=row.id,
+        count=Version.objects.filter(contribution=row).count(),
+        now=now,
+    )
+
+
+def _may_contribute(principal: Principal, circle_id: UUID) -> UUID:
+    if principal.member_id is None or not principal.may("contribute"):
+        raise Forbidden("Your role may not contribute.")
+    in_circle = CircleMember.objects.filter(circle_id=circle_id, left_at__isnull=True)
+    members = set(in_circle.values_list("member_id", flat=True))
+    if principal.member_id not in members:
+        raise NotFound
+    if len(members) < 3:
+        raise Refused("circle.too-small", "A circle carries nothing before it has three members.")
+    return principal.member_id
+
+
+def _status_item(item: Item) -> StatusItem:
+    text = store.item_text(item)
+    return StatusItem(item.position, text["id"], text["version"], item.success, text["message"])
+
+
+def _is_named(obj: Mapping[str, Any]) -> bool:
+    return isinstance(obj.get("id"), str)
+
+
+def _limits() -> parse.Limits:
+    return parse.Limits(octets=settings.MAX_CONTENT_LENGTH)
+
+
+def _body_aad(contribution_id: UUID) -> bytes:
+    return b"submission:" + contribution_id.bytes

@@ -1,0 +1,212 @@
+"""Each recipient's list: what it newly gets of a contribution, made once for equal recipients.
+
+Read-only: names resolved, holdings looked up, references closed; `release` writes what follows.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from exchange import audiences, constants
+from exchange.models import ReleaseItem
+from exchange.policy import decide, tokens
+from exchange.policy.closure import Closed, Due, close
+from exchange.policy.decide import Standing, Verdict
+from exchange.policy.render import Shape
+from exchange.policy.terms import Terms
+from indicators import store
+from indicators.models import Contribution, ForumObject, Version
+from indicators.stix import references
+
+
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """One version that is due in one circle."""
+
+    outcome_id: int
+    version: Version
+    obj: Mapping[str, Any]
+    standing: Standing
+    nominal_at: datetime
+    # Only these, where a relationship waited for its end; empty: all recipients.
+    recipients: frozenset[UUID] = frozenset()
+
+    @property
+    def is_observable(self) -> bool:
+        """Observables have no version of their own (STIX 2.1, 3.6)."""
+        return "created" not in self.obj
+
+    @property
+    def forum_id(self) -> str:
+        """The id under which all recipients know it; observables get theirs from content."""
+        return f"{self.obj['type']}--{self.version.object_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What a recipient holds of an object."""
+
+    rendition_id: int
+    version_id: int | None
+    stix_id: str
+    content_digest: bytes
+    circle_id: UUID | None
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Where the original ids in a contribution lead to."""
+
+    objects: Mapping[str, ForumObject]
+    public: frozenset[str]
+
+    def is_foreign(self, obj: Mapping[str, Any], contributor_id: UUID) -> bool:
+        """Whether it refers to another member's object: then its contributor sees no names."""
+        return any(
+            target in self.objects and self.objects[target].member_id != contributor_id
+            for _, target in references.of(obj)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Audience:
+    """Recipients with equal terms that resolve the same names, and what they may get."""
+
+    recipients: tuple[UUID, ...]
+    verdicts: Mapping[int, Verdict]
+    closed: Closed
+
+
+Holdings = Mapping[tuple[UUID, UUID], Sequence[Held]]
+
+
+def names_of(contributor_id: UUID, leaving: Sequence[Leaving]) -> Names:
+    """Resolve every reference: the contributor's own names first, then forum ids it has held."""
+    wanted = {target for one in leaving for _, target in references.of(one.obj)}
+    public = frozenset(wanted & constants.ids())
+    digests = {store.name_digest(contributor_id, name): name for name in wanted - public}
+    rows = ForumObject.objects.filter(
+        member_id=contributor_id, id_digest__in=list(digests)
+    ).exclude(state=ForumObject.State.WITHDRAWN)
+    found = {digests[bytes(row.id_digest)]: row for row in rows}
+    rest = wanted - public - found.keys()
+    held = ReleaseItem.objects.filter(
+        rendition__stix_id__in=list(rest),
+        rendition__object__isnull=False,
+        recalled=False,
+        release__recipients__recipient_id=contributor_id,
+    ).select_related("rendition__object")
+    for item in held:
+        if item.rendition.object is not None:
+            found.setdefault(item.rendition.stix_id, item.rendition.object)
+    return Names(found, public)
+
+
+def holdings(object_ids: Iterable[UUID], recipients: Iterable[UUID]) -> Holdings:
+    """What these recipients hold of these objects, oldest first."""
+    held: dict[tuple[UUID, UUID], list[Held]] = defaultdict(list)
+    rows = (
+        ReleaseItem.objects.filter(
+            rendition__object_id__in=list(object_ids),
+            recalled=False,
+            release__recipients__recipient_id__in=list(recipients),
+        )
+        .order_by("id")
+        .values_list(
+            "release__recipients__recipient_id",
+            "rendition__object_id",
+            "rendition_id",
+            "rendition__version_id",
+            "rendition__stix_id",
+            "rendition__content_digest",
+            "release__circle_id",
+        )
+    )
+    for recipient, object_id, rendition, version, stix_id, digest, circle in rows:
+        held[(recipient, object_id)].append(
+            Held(rendition, version, stix_id, bytes(digest), circle)
+        )
+    return held
+
+
+def holders_of_equal_bytes(
+    circle_id: UUID, shapes: Iterable[Shape], recipients: Iterable[UUID]
+) -> frozenset[tuple[UUID, bytes]]:
+    """Who already holds an observable of equal bytes through this circle, from whomever."""
+    digests = [shape.digest for shape in shapes if shape.is_observable]
+    if not digests:
+        return frozenset()
+    rows = ReleaseItem.objects.filter(
+        rendition__content_digest__in=digests,
+        recalled=False,
+        release__circle_id=circle_id,
+        release__recipients__recipient_id__in=list(recipients),
+    ).values_list("release__recipients__recipient_id", "rendition__content_digest")
+    return frozenset((recipient, bytes(digest)) for recipient, digest in rows)
+
+
+def audiences_of(
+    contribution: Contribution,
+    leaving: Sequence[Leaving],
+    force: audiences.InForce,
+    *,
+    names: Names,
+    now: datetime,
+) -> tuple[list[Audience], Holdings]:
+    """The circle's recipients in as few groups as their terms and holdings allow."""
+    groups = audiences.by_terms(contribution.member_id, contribution.circle_id, force, now=now)
+    recipients = [member_id for ids in groups.values() for member_id in ids]
+    objects = {row.id for row in names.objects.values()}
+    objects |= {one.version.object_id for one in leaving if one.version.object.created_at}
+    held = holdings(objects, recipients) if objects else {}
+    scope = audiences.token_scope(contribution.circle_id, now=now)
+    made: list[Audience] = []
+    for terms, members in groups.items():
+        if terms.withhold_all is not None:
+            continue
+        verdicts = {one.outcome_id: decide.verdict(one.obj, one.standing, terms) for one in leaving}
+        for (refs, keys), ids in _alike(leaving, members, names, held).items():
+            due = [one for one in leaving if one.outcome_id in keys]
+            closed = _close(due, verdicts, dict(refs), scope)
+            made.append(Audience(tuple(ids), verdicts, closed))
+    return made, held
+
+
+def _alike(
+    leaving: Sequence[Leaving], members: Sequence[UUID], names: Names, held: Holdings
+) -> Mapping[tuple[tuple[tuple[str, str], ...], frozenset[int]], list[UUID]]:
+    """Members by what they can resolve and what is theirs to get."""
+    alike: dict[tuple[tuple[tuple[str, str], ...], frozenset[int]], list[UUID]] = defaultdict(list)
+    everyone = frozenset(one.outcome_id for one in leaving if not one.recipients)
+    for member_id in members:
+        refs = {name: name for name in names.public}
+        for name, row in names.objects.items():
+            newest = held.get((member_id, row.id), ())
+            if newest:
+                refs[name] = newest[-1].stix_id
+        own = frozenset(one.outcome_id for one in leaving if member_id in one.recipients)
+        alike[(tuple(sorted(refs.items())), everyone | own)].append(member_id)
+    return alike
+
+
+def _close(
+    leaving: Sequence[Leaving],
+    verdicts: Mapping[int, Verdict],
+    refs: Mapping[str, str],
+    scope: tokens.Scope,
+) -> Closed:
+    due = [
+        Due(
+            key=one.outcome_id,
+            obj=one.obj,
+            standing=one.standing,
+            verdict=verdicts[one.outcome_id],
+            forum_id=one.forum_id,
+            name=one.version.object.name,
+        )
+        for one in leaving
+    ]
+    return close(due, resolvable=refs, tokens=scope)

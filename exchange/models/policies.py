@@ -1,0 +1,156 @@
+"""Rows of policies, of what became of each object under them, and of counsel's holds."""
+
+from uuid import uuid4
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+
+from indicators.models import Contribution, Version
+from members.models import Circle, Member, User
+
+
+class Forum(models.Model):
+    """One row: the names that this forum minted for itself."""
+
+    id = models.SmallIntegerField(primary_key=True, default=1)
+    name = models.TextField()
+    identity_id = models.UUIDField(default=uuid4)
+    created_at = models.DateTimeField()
+
+    class Meta:
+        """A single row."""
+
+        constraints = [models.CheckConstraint(condition=models.Q(id=1), name="one_forum")]
+
+
+class FloorPolicy(models.Model):
+    """One version of the forum's floor, as a document."""
+
+    id = models.BigAutoField(primary_key=True)
+    document = models.JSONField()
+    digest = models.BinaryField(unique=True)
+    version = models.TextField()
+    drafted_by = models.ForeignKey(User, on_delete=models.PROTECT, null=True, related_name="+")
+    activated_by = models.ForeignKey(User, on_delete=models.PROTECT, null=True, related_name="+")
+    effective_at = models.DateTimeField()
+
+
+class MemberPolicyVersion(models.Model):
+    """One version of a member's own terms, as a document."""
+
+    id = models.BigAutoField(primary_key=True)
+    member = models.ForeignKey(Member, on_delete=models.PROTECT, related_name="+")
+    document = models.JSONField()
+    digest = models.BinaryField()
+    drafted_by = models.ForeignKey(User, on_delete=models.PROTECT, null=True, related_name="+")
+    approved_by = models.ForeignKey(User, on_delete=models.PROTECT, null=True, related_name="+")
+    effective_at = models.DateTimeField()
+
+    class Meta:
+        """The newest in effect counts."""
+
+        indexes = [models.Index(fields=["member", "-effective_at"], name="policy_of_member")]
+
+
+class Outcome(models.Model):
+    """What became of one version in one circle, decided once for all recipients."""
+
+    class Kind(models.TextChoices):
+        """The outcomes of an object that is stored."""
+
+        ACCEPTED = "accepted"
+        INCOMPLETE = "incomplete"
+        HELD = "held"
+        WITHHELD = "withheld"
+
+    id = models.BigAutoField(primary_key=True)
+    version = models.ForeignKey(Version, on_delete=models.PROTECT, related_name="outcomes")
+    circle = models.ForeignKey(Circle, on_delete=models.PROTECT, related_name="+")
+    member = models.ForeignKey(Member, on_delete=models.PROTECT, related_name="+")
+    contribution = models.ForeignKey(
+        Contribution, on_delete=models.PROTECT, related_name="outcomes"
+    )
+    floor = models.ForeignKey(FloorPolicy, on_delete=models.PROTECT, related_name="+")
+    outcome = models.TextField(choices=Kind)
+    sensitivity = models.TextField()
+    # The window in which it leaves; empty while it is held, and when it never leaves.
+    due_at = models.DateTimeField(null=True)
+    released_at = models.DateTimeField(null=True)
+    # A newer version of the object took its place before it left.
+    replaced = models.BooleanField(default=False)
+
+    class Meta:
+        """One outcome for a version in a circle; what is due is found at once."""
+
+        constraints = [
+            models.UniqueConstraint(fields=["version", "circle"], name="one_outcome_in_a_circle")
+        ]
+        indexes = [
+            models.Index(
+                fields=["due_at"],
+                condition=models.Q(released_at__isnull=True, due_at__isnull=False),
+                name="outcome_due",
+            )
+        ]
+
+
+class Hold(models.Model):
+    """A ruling on a version: a person must judge it before it goes to anyone."""
+
+    class State(models.TextChoices):
+        """Where counsel's judgement stands."""
+
+        OPEN = "open"
+        ASKED = "asked"
+        RELEASED = "released"
+        REFUSED = "refused"
+
+    id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
+    outcome = models.ForeignKey(Outcome, on_delete=models.PROTECT, related_name="holds")
+    member = models.ForeignKey(Member, on_delete=models.PROTECT, related_name="+")
+    circle = models.ForeignKey(Circle, on_delete=models.PROTECT, related_name="+")
+    field_class = models.TextField()
+    rule = models.TextField()
+    basis = models.TextField()
+    approvers = ArrayField(models.TextField())
+    state = models.TextField(choices=State, default=State.OPEN)
+    opened_at = models.DateTimeField()
+    decided_at = models.DateTimeField(null=True)
+
+    class Meta:
+        """One hold for a reason; the queue reads the open ones by age."""
+
+        constraints = [
+            models.UniqueConstraint(fields=["outcome", "rule"], name="one_hold_for_a_rule")
+        ]
+        indexes = [
+            models.Index(
+                fields=["opened_at"],
+                condition=models.Q(state__in=["open", "asked"]),
+                name="hold_queue",
+            )
+        ]
+
+
+class HoldAct(models.Model):
+    """One approver's written act on a hold."""
+
+    id = models.BigAutoField(primary_key=True)
+    hold = models.ForeignKey(Hold, on_delete=models.PROTECT, related_name="acts")
+    member = models.ForeignKey(Member, on_delete=models.PROTECT, related_name="+")
+    user = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
+    role = models.TextField()
+    act = models.TextField()
+    reason = models.TextField()
+    at = models.DateTimeField()
+
+
+class OriginalRead(models.Model):
+    """An original was opened by someone outside its contributor; written before it is shown."""
+
+    id = models.BigAutoField(primary_key=True)
+    version = models.ForeignKey(Version, on_delete=models.PROTECT, related_name="+")
+    member = models.ForeignKey(Member, on_delete=models.PROTECT, related_name="+")
+    user = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
+    reason = models.TextField()
+    at = models.DateTimeField()

@@ -1,0 +1,181 @@
+"""Rows of renditions and releases: what each audience was given, and each recipient's part."""
+
+from uuid import uuid4
+
+from django.db import models
+
+from exchange.models.policies import FloorPolicy, MemberPolicyVersion, Outcome
+from indicators.models import Contribution, ForumObject, Version
+from members.models import Circle, Member
+
+
+class Rendition(models.Model):
+    """The exact bytes of one object version for one audience."""
+
+    id = models.BigAutoField(primary_key=True)
+    object = models.ForeignKey(
+        ForumObject, on_delete=models.PROTECT, null=True, related_name="renditions"
+    )
+    version = models.ForeignKey(
+        Version, on_delete=models.PROTECT, null=True, related_name="renditions"
+    )
+    stix_id = models.TextField()
+    stix_type = models.TextField()
+    # `modified`, else `created`, as written in the body; a steady time for observables.
+    modified = models.TextField()
+    body = models.BinaryField()
+    digest = models.BinaryField()
+    # Over everything but minted id and times: equal content makes no new version.
+    content_digest = models.BinaryField()
+
+    class Meta:
+        """Found by id, within what a member holds."""
+
+        indexes = [
+            models.Index(fields=["stix_id"], name="rendition_by_id"),
+            models.Index(fields=["object"], name="rendition_of_object"),
+        ]
+
+
+class Release(models.Model):
+    """What one transaction makes available to one audience."""
+
+    class Kind(models.TextChoices):
+        """Releases give; recalls take back."""
+
+        RELEASE = "release"
+        RECALL = "recall"
+
+    id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
+    kind = models.TextField(choices=Kind, default=Kind.RELEASE)
+    # Empty for the exchange's own constants.
+    contribution = models.ForeignKey(
+        Contribution, on_delete=models.PROTECT, null=True, related_name="releases"
+    )
+    member = models.ForeignKey(Member, on_delete=models.PROTECT, null=True, related_name="+")
+    circle = models.ForeignKey(Circle, on_delete=models.PROTECT, null=True, related_name="+")
+    floor = models.ForeignKey(FloorPolicy, on_delete=models.PROTECT, related_name="+")
+    policy = models.ForeignKey(
+        MemberPolicyVersion, on_delete=models.PROTECT, null=True, related_name="+"
+    )
+    # Objects that recipients already hold, listed again in a further circle only.
+    circle_only = models.BooleanField(default=False)
+    nominal_at = models.DateTimeField()
+    committed_at = models.DateTimeField()
+    count = models.IntegerField()
+    size = models.IntegerField()
+    # The list of the audience (JCS of [[id, version, rendition], ...]), and, sealed under the
+    # ledger's key, the slots' fields that are the same for every recipient.
+    listing = models.BinaryField()
+    slots = models.BinaryField()
+    # The contributor's list of the same, with its own ids; sealed with its key.
+    told = models.BinaryField(default=b"")
+
+    class Meta:
+        """A contribution's releases are read together."""
+
+        indexes = [models.Index(fields=["contribution"], name="release_of_contribution")]
+
+
+class ReleaseItem(models.Model):
+    """One rendition at its position in a release's list."""
+
+    id = models.BigAutoField(primary_key=True)
+    release = models.ForeignKey(Release, on_delete=models.PROTECT, related_name="items")
+    position = models.IntegerField()
+    rendition = models.ForeignKey(Rendition, on_delete=models.PROTECT, related_name="items")
+    outcome = models.ForeignKey(Outcome, on_delete=models.PROTECT, null=True, related_name="items")
+    # Every recipient of the release has a later version.
+    superseded = models.BooleanField(default=False)
+    # Taken back: not served from that moment.
+    recalled = models.BooleanField(default=False)
+
+    class Meta:
+        """Positions are given once."""
+
+        constraints = [
+            models.UniqueConstraint(fields=["release", "position"], name="release_position")
+        ]
+
+
+class ReleaseRecipient(models.Model):
+    """One recipient's part in a release: its ledger entry, and where its feed goes on."""
+
+    id = models.BigAutoField(primary_key=True)
+    release = models.ForeignKey(Release, on_delete=models.PROTECT, related_name="recipients")
+    # Empty where the contributor alone is told, in one line for the circle.
+    recipient = models.ForeignKey(Member, on_delete=models.PROTECT, null=True, related_name="+")
+    member = models.ForeignKey(Member, on_delete=models.PROTECT, null=True, related_name="+")
+    told_here = models.BooleanField(default=True)
+    idx = models.BigIntegerField(null=True)
+    to_seq = models.BigIntegerField(null=True)
+    running = models.BigIntegerField(null=True)
+    added_at = models.DateTimeField(null=True)
+
+    class Meta:
+        """A feed is read by the recipient's running count."""
+
+        constraints = [
+            models.UniqueConstraint(fields=["release", "recipient"], name="release_once_each")
+        ]
+        indexes = [
+            models.Index(fields=["recipient", "running"], name="feed_of_recipient"),
+            models.Index(fields=["recipient", "added_at"], name="feed_by_time"),
+        ]
+
+
+class Missing(models.Model):
+    """A relationship or sighting waits for an end that its recipient does not hold."""
+
+    id = models.BigAutoField(primary_key=True)
+    outcome = models.ForeignKey(Outcome, on_delete=models.PROTECT, related_name="missing")
+    recipient = models.ForeignKey(Member, on_delete=models.PROTECT, related_name="+")
+    # The missing end: its forum id, or the keyed hash of its original id where none is known.
+    # Empty once nothing is missing any more: then it leaves at `due_at`.
+    wanted = models.BinaryField()
+    due_at = models.DateTimeField(null=True)
+
+    class Meta:
+        """Freed by what it waits for."""
+
+        constraints = [
+            models.UniqueConstraint(fields=["outcome", "recipient", "wanted"], name="missing_once")
+        ]
+        indexes = [
+            models.Index(fields=["recipient", "wanted"], name="missing_by_end"),
+            models.Index(
+                fields=["due_at"], condition=models.Q(due_at__isnull=False), name="missing_freed"
+            ),
+        ]
+
+
+class Revocation(models.Model):
+    """A contributor took an object back: its holders are told in the next daily window."""
+
+    id = models.BigAutoField(primary_key=True)
+    object = models.OneToOneField(ForumObject, on_delete=models.PROTECT, related_name="revocation")
+    member = models.ForeignKey(Member, on_delete=models.PROTECT, related_name="+")
+    due_at = models.DateTimeField()
+    done_at = models.DateTimeField(null=True)
+
+    class Meta:
+        """What is due is found at once."""
+
+        indexes = [
+            models.Index(
+                fields=["due_at"], condition=models.Q(done_at__isnull=True), name="revocation_due"
+            )
+        ]
+
+
+class ServedNote(models.Model):
+    """A recipient took a range of its feed: appended with an asynchronous commit."""
+
+    id = models.BigAutoField(primary_key=True)
+    recipient = models.ForeignKey(Member, on_delete=models.PROTECT, related_name="+")
+    user_id = models.UUIDField(null=True)
+    credential_id = models.UUIDField(null=True)
+    via = models.TextField()
+    first_seq = models.BigIntegerField()
+    last_seq = models.BigIntegerField()
+    at = models.DateTimeField()

@@ -1,0 +1,176 @@
+"""From a request to a principal: a session, or a credential of a member."""
+
+import base64
+import binascii
+import ipaddress
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from hashlib import sha256
+from uuid import UUID
+
+from django.contrib.auth.models import AnonymousUser
+from django.db import transaction
+from django.http import HttpRequest, HttpResponseBase
+from django.utils import timezone
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.request import Request
+
+from members import roles, scope
+from members.models import Credential, Member, User, UserRole
+
+_REFUSED = "These credentials are not valid here."
+_USED_EVERY = timedelta(minutes=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """User or credential acting for a member in one request; forum people have no member."""
+
+    member_id: UUID | None = None
+    user_id: UUID | None = None
+    credential_id: UUID | None = None
+    roles: frozenset[str] = frozenset()
+    scopes: frozenset[str] = frozenset()
+    name: str = ""
+    default_basis: tuple[str, ...] = ()
+
+    @property
+    def is_authenticated(self) -> bool:
+        """Whether anyone is there; what REST framework asks of its users."""
+        return self.user_id is not None or self.credential_id is not None
+
+    def may(self, permission: str) -> bool:
+        """Whether a role of the person, or a scope of the credential, allows it."""
+        if self.credential_id is not None:
+            return roles.scope_allows(self.scopes, permission)
+        return roles.may(self.roles, permission)
+
+    def acting(self) -> scope.Acting:
+        """For whom the database answers."""
+        return scope.Acting(self.member_id, self.user_id, self.roles)
+
+
+NOBODY = Principal()
+
+
+def principal_of(user: User | AnonymousUser) -> Principal:
+    """The principal of a signed-in person; nobody, once the person or the member is not active."""
+    if not isinstance(user, User) or not user.is_active:
+        return NOBODY
+    member = user.member
+    if member is not None and member.state != Member.State.ACTIVE:
+        return NOBODY
+    rows = UserRole.objects.filter(user=user).values_list("role", flat=True)
+    named = {roles.effective(role, of_forum=member is None) for role in rows}
+    return Principal(
+        member_id=user.member_id,
+        user_id=user.id,
+        roles=frozenset(name for name in named if name),
+        name=user.name,
+    )
+
+
+class ScopeMiddleware:
+    """One transaction for a request, with the web's database role and the principal's rows.
+
+    What fails with a server error leaves nothing behind.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        """Answer inside the transaction."""
+        with transaction.atomic():
+            scope.enter(scope.Acting())
+            principal = principal_of(request.user)
+            scope.enter(principal.acting())
+            request.principal = principal  # type: ignore[attr-defined] - ours, on Django's class
+            response = self.get_response(request)
+            if response.status_code >= 500:
+                transaction.set_rollback(True)
+        return response
+
+
+class CredentialAuthentication(BaseAuthentication):
+    """Basic, Bearer or Token: one look-up by digest, never a password hash (RFC 7617, RFC 6750)."""
+
+    def authenticate(self, request: Request) -> tuple[Principal, Credential] | None:
+        """The credential's principal, or nothing where none was given."""
+        header = request.META.get("HTTP_AUTHORIZATION", "")
+        if not header:
+            return None
+        row = _credential(_secret(header))
+        if row is None or not _is_from(row, request.META.get("REMOTE_ADDR", "")):
+            raise AuthenticationFailed(_REFUSED)
+        _note_use(row)
+        principal = Principal(
+            member_id=row.member_id,
+            credential_id=row.id,
+            scopes=frozenset(row.scopes),
+            name=row.name,
+            default_basis=tuple(row.default_basis),
+        )
+        scope.enter(principal.acting())
+        request._request.principal = principal  # type: ignore[attr-defined] # noqa: SLF001 - DRF keeps the request there
+        return principal, row
+
+    def authenticate_header(self, request: Request) -> str:
+        """The registered scheme that a 401 names."""
+        return 'Basic realm="Weir"'
+
+
+class SessionAuthentication(BaseAuthentication):
+    """A signed-in person's browser, for reading only: what changes anything has its own page."""
+
+    def authenticate(self, request: Request) -> tuple[Principal, None] | None:
+        """The principal that the middleware found."""
+        principal: Principal = getattr(request._request, "principal", NOBODY)  # noqa: SLF001 - DRF keeps the request there
+        if not principal.is_authenticated or request.method not in ("GET", "HEAD"):
+            return None
+        return principal, None
+
+
+def _secret(header: str) -> str:
+    scheme, _, value = header.strip().partition(" ")
+    if scheme.lower() in ("bearer", "token"):
+        return value.strip()
+    if scheme.lower() != "basic":
+        raise AuthenticationFailed(_REFUSED)
+    try:
+        pair = base64.b64decode(value.strip(), validate=True).decode()
+    except (binascii.Error, UnicodeDecodeError):
+        raise AuthenticationFailed(_REFUSED) from None
+    return pair.partition(":")[2]
+
+
+def _credential(secret: str) -> Credential | None:
+    now = timezone.now()
+    return (
+        Credential.objects.select_related("member")
+        .filter(
+            digest=sha256(secret.encode()).digest(),
+            revoked_at__isnull=True,
+            expires_at__gt=now,
+            member__state=Member.State.ACTIVE,
+        )
+        .first()
+    )
+
+
+def _is_from(row: Credential, address: str) -> bool:
+    if not row.networks:
+        return True
+    try:
+        here = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    return any(here in ipaddress.ip_network(network) for network in row.networks)
+
+
+def _note_use(row: Credential) -> None:
+    now = timezone.now()
+    if row.last_used_at is None or now - row.last_used_at > _USED_EVERY:
+        Credential.objects.filter(pk=row.pk).update(last_used_at=now)

@@ -1,0 +1,202 @@
+"""Rows of who takes part: members, people, roles, circles, agreements, credentials."""
+
+from typing import Any
+from uuid import uuid4
+
+from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+
+
+class Member(models.Model):
+    """An organisation in the forum."""
+
+    class State(models.TextChoices):
+        """Only an active member contributes and receives."""
+
+        ACTIVE = "active"
+        SUSPENDED = "suspended"
+        LEFT = "left"
+
+    id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
+    name = models.TextField(unique=True)
+    slug = models.SlugField(unique=True)
+    state = models.TextField(choices=State, default=State.ACTIVE)
+    joined_at = models.DateTimeField()
+    left_at = models.DateTimeField(null=True)
+    tlp_ceiling = models.TextField(default="red")
+    default_circle = models.ForeignKey(
+        "Circle", on_delete=models.PROTECT, null=True, related_name="+"
+    )
+    verified_domains = ArrayField(models.TextField(), default=list)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class DataKey(models.Model):
+    """A member's data key, wrapped by a key that the database does not hold."""
+
+    id = models.BigAutoField(primary_key=True)
+    member = models.ForeignKey(Member, on_delete=models.PROTECT, related_name="data_keys")
+    epoch = models.IntegerField()
+    wrapped = models.BinaryField()
+
+    class Meta:
+        """One key for an epoch."""
+
+        constraints = [models.UniqueConstraint(fields=["member", "epoch"], name="key_of_epoch")]
+
+
+class UserManager(BaseUserManager["User"]):
+    """Makes people; a password is optional, for they may sign in by link first."""
+
+    def create_user(self, email: str, password: str | None = None, **fields: Any) -> "User":  # noqa: ANN401 - model fields
+        """A person with a normalised e-mail address."""
+        user = self.model(email=self.normalize_email(email).lower(), **fields)
+        user.set_password(password)
+        user.save(using=self._db)
+        return user
+
+
+class User(AbstractBaseUser):
+    """A person of a member; people of the forum itself have no member."""
+
+    id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
+    email = models.EmailField(unique=True)
+    name = models.TextField()
+    member = models.ForeignKey(Member, on_delete=models.PROTECT, null=True, related_name="users")
+    is_active = models.BooleanField(default=True)
+
+    objects = UserManager()
+
+    USERNAME_FIELD = "email"
+    REQUIRED_FIELDS = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class UserRole(models.Model):
+    """A role that a person has; without a member it is a role of the forum."""
+
+    id = models.BigAutoField(primary_key=True)
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="role_rows")
+    role = models.TextField()
+
+    class Meta:
+        """A role once."""
+
+        constraints = [models.UniqueConstraint(fields=["user", "role"], name="role_once")]
+
+
+class Circle(models.Model):
+    """A named group of at least three members; the forum's is the circle of all."""
+
+    id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
+    slug = models.SlugField(unique=True)
+    name = models.TextField()
+    is_forum = models.BooleanField(default=False)
+    created_at = models.DateTimeField()
+
+    class Meta:
+        """One circle of all."""
+
+        constraints = [
+            models.UniqueConstraint(
+                fields=["is_forum"], condition=models.Q(is_forum=True), name="one_forum_circle"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class CircleMember(models.Model):
+    """A member's seat in a circle, from a day to a day."""
+
+    id = models.BigAutoField(primary_key=True)
+    circle = models.ForeignKey(Circle, on_delete=models.PROTECT, related_name="seats")
+    member = models.ForeignKey(Member, on_delete=models.PROTECT, related_name="circle_memberships")
+    joined_at = models.DateTimeField()
+    left_at = models.DateTimeField(null=True)
+
+    class Meta:
+        """One open seat."""
+
+        constraints = [
+            models.UniqueConstraint(
+                fields=["circle", "member"],
+                condition=models.Q(left_at__isnull=True),
+                name="one_open_seat",
+            )
+        ]
+
+
+class Agreement(models.Model):
+    """What a member accepts before anything is sent to it; the purpose is fixed in it."""
+
+    id = models.BigAutoField(primary_key=True)
+    version = models.TextField(unique=True)
+    text = models.TextField()
+    purpose = models.TextField()
+    digest = models.BinaryField()
+    effective_at = models.DateTimeField()
+
+
+class Acceptance(models.Model):
+    """A member accepted an agreement through a person."""
+
+    id = models.BigAutoField(primary_key=True)
+    agreement = models.ForeignKey(Agreement, on_delete=models.PROTECT, related_name="+")
+    member = models.ForeignKey(Member, on_delete=models.PROTECT, related_name="acceptances")
+    accepted_by = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
+    accepted_at = models.DateTimeField()
+
+    class Meta:
+        """Accepted once."""
+
+        constraints = [
+            models.UniqueConstraint(fields=["agreement", "member"], name="accepted_once")
+        ]
+
+
+class Credential(models.Model):
+    """An API key of a member; only its digest is kept."""
+
+    id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
+    member = models.ForeignKey(Member, on_delete=models.PROTECT, related_name="credentials")
+    name = models.TextField()
+    digest = models.BinaryField(unique=True)
+    hint = models.TextField()
+    scopes = ArrayField(models.TextField())
+    networks = ArrayField(models.TextField(), default=list)
+    default_basis = ArrayField(models.TextField(), default=list)
+    created_by = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
+    created_at = models.DateTimeField()
+    expires_at = models.DateTimeField()
+    revoked_at = models.DateTimeField(null=True)
+    last_used_at = models.DateTimeField(null=True)
+
+
+class SignInLink(models.Model):
+    """A link that signs one person in; only its digest is kept."""
+
+    id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
+    digest = models.BinaryField(unique=True)
+    expires_at = models.DateTimeField()
+    uses_left = models.PositiveIntegerField(default=1)
+
+
+class Invitation(models.Model):
+    """A person is asked in; only the digest of the link is kept."""
+
+    id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
+    member = models.ForeignKey(Member, on_delete=models.PROTECT, null=True, related_name="+")
+    email = models.EmailField()
+    name = models.TextField()
+    roles = ArrayField(models.TextField())
+    digest = models.BinaryField(unique=True)
+    expires_at = models.DateTimeField()
+    accepted_at = models.DateTimeField(null=True)

@@ -1,0 +1,231 @@
+"""Members and people come, are given roles and seats, and leave; each step one transaction."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from hashlib import sha256
+from secrets import token_urlsafe
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import F
+from django.utils.text import slugify
+
+from exchange.proof.refused import NotFound, Refused
+from members import roles
+from members.models import (
+    Acceptance,
+    Agreement,
+    Circle,
+    CircleMember,
+    Credential,
+    Invitation,
+    Member,
+    SignInLink,
+    User,
+    UserRole,
+)
+from members.seals import make_data_key
+
+FEWEST_IN_CIRCLE = 3
+LINK_LASTS = timedelta(minutes=15)
+INVITATION_LASTS = timedelta(days=7)
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Who somebody is; without a member, one of the forum's own people."""
+
+    email: str
+    name: str
+    roles: tuple[str, ...]
+    member: Member | None = None
+
+
+@transaction.atomic
+def create_member(name: str, *, verified_domains: Iterable[str] = (), now: datetime) -> Member:
+    """A new member with its data key; it takes its seat in the forum's circle where there is one."""
+    if Member.objects.filter(name=name).exists():
+        raise Refused("member.name", "There is a member of this name.", "name")
+    circle = Circle.objects.filter(is_forum=True).first()
+    row = Member.objects.create(
+        name=name,
+        slug=slugify(name),
+        joined_at=now,
+        default_circle=circle,
+        verified_domains=[domain.lower() for domain in verified_domains],
+    )
+    make_data_key(row.id)
+    if circle is not None:
+        CircleMember.objects.create(circle=circle, member=row, joined_at=now)
+    return row
+
+
+@transaction.atomic
+def create_circle(
+    name: str, members: Sequence[Member], *, is_forum: bool = False, now: datetime
+) -> Circle:
+    """A named circle; any but the forum's own begins with at least three members."""
+    if not is_forum and len({member.id for member in members}) < FEWEST_IN_CIRCLE:
+        raise Refused("circle.too-small", "A circle has at least three members.", "members")
+    circle = Circle.objects.create(name=name, slug=slugify(name), is_forum=is_forum, created_at=now)
+    CircleMember.objects.bulk_create(
+        CircleMember(circle=circle, member=member, joined_at=now) for member in members
+    )
+    if is_forum:
+        Member.objects.filter(default_circle__isnull=True).update(default_circle=circle)
+    return circle
+
+
+@transaction.atomic
+def join_circle(member: Member, circle: Circle, *, now: datetime) -> None:
+    """Take a seat; a member that has one keeps it."""
+    CircleMember.objects.get_or_create(
+        circle=circle, member=member, left_at=None, defaults={"joined_at": now}
+    )
+
+
+@transaction.atomic
+def leave_circle(member: Member, circle: Circle, *, now: datetime) -> None:
+    """Give the seat up: access to what came through it ends at once."""
+    open_seats = CircleMember.objects.filter(circle=circle, member=member, left_at__isnull=True)
+    if not open_seats.update(left_at=now):
+        raise NotFound
+
+
+@transaction.atomic
+def create_person(person: Person, *, password: str | None = None) -> User:
+    """A person with roles; people employed by a member have no role of the forum."""
+    of_forum = person.member is None
+    if any(roles.effective(role, of_forum=of_forum) is None for role in person.roles):
+        raise Refused("role.not-here", "This person cannot have that role.", "roles")
+    user = User.objects.create_user(
+        person.email, password=password, name=person.name, member=person.member
+    )
+    UserRole.objects.bulk_create(UserRole(user=user, role=role) for role in person.roles)
+    return user
+
+
+@transaction.atomic
+def invite(person: Person, *, now: datetime) -> str:
+    """Ask a person in; the secret of the link is shown this once."""
+    if User.objects.filter(email=person.email.lower()).exists():
+        raise Refused("person.email", "There is a person of this address.", "email")
+    secret = token_urlsafe(32)
+    Invitation.objects.create(
+        member=person.member,
+        email=person.email.lower(),
+        name=person.name,
+        roles=list(person.roles),
+        digest=_digest(secret),
+        expires_at=now + INVITATION_LASTS,
+    )
+    return secret
+
+
+@transaction.atomic
+def accept_invitation(secret: str, *, password: str, now: datetime) -> User:
+    """The invited person chooses a password and is there from now on."""
+    row = (
+        Invitation.objects.select_for_update()
+        .filter(digest=_digest(secret), accepted_at__isnull=True, expires_at__gt=now)
+        .first()
+    )
+    if row is None:
+        raise NotFound
+    row.accepted_at = now
+    row.save(update_fields=["accepted_at"])
+    person = Person(row.email, row.name, tuple(row.roles), row.member)
+    return create_person(person, password=password)
+
+
+@transaction.atomic
+def publish_agreement(version: str, text: str, *, purpose: str, now: datetime) -> Agreement:
+    """A version of the agreement; the purpose of all sharing is fixed in it."""
+    return Agreement.objects.create(
+        version=version,
+        text=text,
+        purpose=purpose,
+        digest=sha256(text.encode()).digest(),
+        effective_at=now,
+    )
+
+
+@transaction.atomic
+def accept_agreement(agreement: Agreement, user: User, *, now: datetime) -> None:
+    """A member accepts through one of its people; nothing is sent to it before."""
+    if user.member_id is None:
+        raise Refused("agreement.member", "Only people of a member accept for it.")
+    Acceptance.objects.get_or_create(
+        agreement=agreement,
+        member_id=user.member_id,
+        defaults={"accepted_by": user, "accepted_at": now},
+    )
+
+
+@transaction.atomic
+def suspend(member: Member) -> None:
+    """Nothing is read, sent or contributed any more, from this moment."""
+    Member.objects.filter(pk=member.pk).update(state=Member.State.SUSPENDED)
+
+
+@transaction.atomic
+def activate(member: Member) -> None:
+    """End a suspension."""
+    Member.objects.filter(pk=member.pk, state=Member.State.SUSPENDED).update(
+        state=Member.State.ACTIVE
+    )
+
+
+@transaction.atomic
+def leave(member: Member, *, now: datetime) -> None:
+    """Leave the forum: seats and credentials end at once."""
+    Member.objects.filter(pk=member.pk).update(state=Member.State.LEFT, left_at=now)
+    CircleMember.objects.filter(member=member, left_at__isnull=True).update(left_at=now)
+    Credential.objects.filter(member=member, revoked_at__isnull=True).update(revoked_at=now)
+
+
+@transaction.atomic
+def sign_in_link(user: User, *, now: datetime, lasts: timedelta = LINK_LASTS, uses: int = 1) -> str:
+    """The secret of a link that signs this person in."""
+    secret = token_urlsafe(32)
+    SignInLink.objects.create(
+        user=user, digest=_digest(secret), expires_at=now + lasts, uses_left=uses
+    )
+    return secret
+
+
+def link_owner(secret: str, *, now: datetime) -> User:
+    """Whom a link would sign in; NotFound for one that is used up, too old or unknown."""
+    row = (
+        SignInLink.objects.select_related("user")
+        .filter(digest=_digest(secret), expires_at__gt=now, uses_left__gt=0)
+        .first()
+    )
+    if row is None or not row.user.is_active:
+        raise NotFound
+    return row.user
+
+
+@transaction.atomic
+def redeem_link(secret: str, *, now: datetime) -> User:
+    """Use a link once."""
+    user = link_owner(secret, now=now)
+    used = SignInLink.objects.filter(
+        digest=_digest(secret), expires_at__gt=now, uses_left__gt=0
+    ).update(uses_left=F("uses_left") - 1)
+    if not used:
+        raise NotFound
+    return user
+
+
+def member_of(member_id: UUID) -> Member:
+    """The row of a member; NotFound where there is none."""
+    row = Member.objects.filter(pk=member_id).first()
+    if row is None:
+        raise NotFound
+    return row
+
+
+def _digest(secret: str) -> bytes:
+    return sha256(secret.encode()).digest()

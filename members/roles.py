@@ -1,0 +1,56 @@
+"""Which role may do what: one table, after "who may read what" of the design."""
+
+from collections.abc import Iterable, Mapping
+
+ANALYST, OFFICER, COUNSEL = "analyst", "officer", "counsel"
+ADMINISTRATOR, OPERATOR = "administrator", "operator"
+FORUM_COUNSEL, FORUM_OFFICER = "forum-counsel", "forum-officer"
+
+OF_A_MEMBER = frozenset({ANALYST, OFFICER, COUNSEL, ADMINISTRATOR})
+OF_THE_FORUM = frozenset({FORUM_COUNSEL, FORUM_OFFICER, OPERATOR})
+
+PERMISSIONS: Mapping[str, frozenset[str]] = {
+    "contribute": frozenset({ANALYST}),
+    "read-holding": frozenset({ANALYST, OFFICER, COUNSEL}),
+    "read-own-originals": frozenset({ANALYST, OFFICER, COUNSEL}),
+    "read-disclosures": frozenset({OFFICER, COUNSEL, FORUM_OFFICER}),
+    "read-holds": frozenset({ANALYST, OFFICER, COUNSEL, FORUM_COUNSEL}),
+    "decide-hold": frozenset({COUNSEL, FORUM_COUNSEL}),
+    "read-ledger": frozenset({ANALYST, OFFICER, COUNSEL, FORUM_OFFICER, FORUM_COUNSEL, OPERATOR}),
+    "read-policy": OF_A_MEMBER | OF_THE_FORUM,
+    "edit-member-policy": frozenset({OFFICER, COUNSEL}),
+    "draft-floor": frozenset({FORUM_COUNSEL}),
+    "activate-floor": frozenset({OPERATOR}),
+    "manage-subscriptions": frozenset({ANALYST, ADMINISTRATOR}),
+    "manage-credentials": frozenset({ADMINISTRATOR, ANALYST}),
+    "manage-people": frozenset({ADMINISTRATOR}),
+    "accept-agreement": frozenset({OFFICER, COUNSEL, ADMINISTRATOR}),
+    "manage-members": frozenset({OPERATOR}),
+    "operate": frozenset({OPERATOR}),
+}
+
+# What a credential's scope allows a machine to do.
+SCOPES: Mapping[str, frozenset[str]] = {
+    "taxii-read": frozenset({"read-holding", "read-own-originals"}),
+    "taxii-write": frozenset({"contribute"}),
+    "api-read": frozenset({"read-holding", "read-own-originals"}),
+    "api-write": frozenset({"contribute"}),
+    "ledger-read": frozenset({"read-ledger"}),
+}
+
+
+def may(roles: Iterable[str], permission: str) -> bool:
+    """Whether one of these roles has a permission; one that is not in the table nobody has."""
+    return not PERMISSIONS.get(permission, frozenset()).isdisjoint(roles)
+
+
+def scope_allows(scopes: Iterable[str], permission: str) -> bool:
+    """Whether a machine with these scopes has a permission."""
+    return any(permission in SCOPES.get(scope, frozenset()) for scope in scopes)
+
+
+def effective(role: str, *, of_forum: bool) -> str | None:
+    """The full name of a role: the forum's own counsel and officer are other roles than a member's."""
+    if not of_forum:
+        return role if role in OF_A_MEMBER else None
+    return {COUNSEL: FORUM_COUNSEL, OFFICER: FORUM_OFFICER, OPERATOR: OPERATOR}.get(role)
