@@ -1,0 +1,235 @@
+"""Which class a property path belongs to, and in what form alone it passes: unknown is none."""
+
+import json
+import re
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any
+
+from exchange.policy import coarsen
+
+Part = str | int
+Parts = tuple[Part, ...]
+
+FIELDS: dict[str, Any] = tomllib.loads(
+    Path(__file__).with_name("fields.toml").read_text(encoding="utf-8")
+)
+WORDS: dict[str, tuple[str, ...]] = {name: tuple(words) for name, words in FIELDS["words"].items()}
+TLP: dict[str, str] = FIELDS["tlp"]
+TLP_ORDER = ("clear", "green", "amber", "amber+strict", "red")
+CONTEXT: str = FIELDS["context"]["id"]
+CONTEXT_TYPES = frozenset(FIELDS["context"]["types"])
+_PLAIN_KEY = re.compile(r"[A-Za-z0-9_-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What the catalogue says of one path."""
+
+    field_class: str
+    grammar: str
+    operators: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """One value of an object that holds no further ones, and its place."""
+
+    parts: Parts
+    path: str
+    value: Any
+
+
+def tlp_id(level: str) -> str:
+    """The published TLP 2.0 marking of a level."""
+    return next(marking for marking, named in TLP.items() if named == level)
+
+
+def stricter_tlp(*levels: str) -> str:
+    """The narrowest of several TLP levels."""
+    return max(levels, key=TLP_ORDER.index)
+
+
+def path_of(parts: Parts) -> str:
+    """A readable and unambiguous path: an odd key stands in quotes, so it cannot pose as a path."""
+    text = ""
+    for part in parts:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            key = part if _PLAIN_KEY.fullmatch(part) else json.dumps(part)
+            text += f".{key}" if text else key
+    return text
+
+
+def leaves(value: Any, parts: Parts = ()) -> Iterator[Leaf]:  # noqa: ANN401 - any JSON value
+    """Every leaf of a JSON value in its order; an empty list or object is a leaf too."""
+    if isinstance(value, dict) and value:
+        for key, below in value.items():
+            yield from leaves(below, (*parts, key))
+    elif isinstance(value, list) and value:
+        for index, below in enumerate(value):
+            yield from leaves(below, (*parts, index))
+    else:
+        yield Leaf(parts, path_of(parts), value)
+
+
+def entry(stix_type: str, parts: Parts) -> Entry | None:
+    """What the catalogue says of a path in objects of a type; none for what it does not know."""
+    return _ENTRIES.get(stix_type, {}).get(_shape(parts))
+
+
+def class_of(path: str) -> str | None:
+    """The field class of a path written as `indicator.pattern` or `sighting.observed[]`."""
+    stix_type, _, rest = path.partition(".")
+    found = _ENTRIES.get(stix_type, {}).get(_shape_of_text(rest))
+    return found.field_class if found else None
+
+
+def compared(object_type: str, path: tuple[str, ...]) -> Entry | None:
+    """What the catalogue says of an object path in a pattern."""
+    return _PATTERN.get(f"{object_type}:{'.'.join(path).replace('.[]', '[]')}")
+
+
+def extension_of(stix_type: str) -> str | None:
+    """The id of the fixed extension of one of our observables."""
+    extension: str | None = FIELDS["types"].get(stix_type, {}).get("extension")
+    return extension
+
+
+def needs(stix_type: str) -> tuple[tuple[str, ...], ...]:
+    """The properties without which no object of a type can leave: of each group, one."""
+    row = FIELDS["types"].get(stix_type, {})
+    return tuple(tuple(group.split("|")) for group in row.get("needs", ()))
+
+
+def knows(stix_type: str) -> bool:
+    """Whether the catalogue has a row for a type at all."""
+    return stix_type in _ENTRIES
+
+
+def is_observable(stix_type: str) -> bool:
+    """Whether objects of a type are observables (SCOs), as far as the catalogue knows them."""
+    return bool(FIELDS["types"].get(stix_type, {}).get("family") == "sco")
+
+
+def fits(grammar: str, value: Any) -> bool:  # noqa: ANN401 - any JSON value
+    """Whether a value is written in the form in which alone it passes."""
+    words = WORDS.get(grammar)
+    if words is not None:
+        return isinstance(value, str) and value in words
+    return GRAMMARS[grammar](value)
+
+
+def is_closed(grammar: str) -> bool:
+    """Whether a grammar is a closed list of words."""
+    return grammar in WORDS
+
+
+def _text(pattern: str) -> Callable[[Any], bool]:
+    compiled = re.compile(pattern)
+    return lambda value: isinstance(value, str) and compiled.fullmatch(value) is not None
+
+
+def _number(low: int, high: int) -> Callable[[Any], bool]:
+    return lambda value: type(value) is int and low <= value <= high
+
+
+def _network(version: int) -> Callable[[Any], bool]:
+    def check(value: Any) -> bool:  # noqa: ANN401 - any JSON value
+        try:
+            return isinstance(value, str) and ip_network(value, strict=False).version == version
+        except ValueError:
+            return False
+
+    return check
+
+
+def _instant(value: Any) -> bool:  # noqa: ANN401 - any JSON value
+    try:
+        coarsen.instant(value)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def _date(value: Any) -> bool:  # noqa: ANN401 - any JSON value
+    return isinstance(value, str) and len(value) == 10 and _instant(f"{value}T00:00:00Z")
+
+
+def _share(value: Any) -> bool:  # noqa: ANN401 - any JSON value
+    return type(value) in (int, float) and 0 <= value <= 1
+
+
+_DOMAIN = r"(?=.{1,253}$)(?:[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z0-9-]{2,63}"
+_UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+_STEMS = "model|pytorch_model|consolidated|adapter_model|tf_model|flax_model|weights"
+GRAMMARS: dict[str, Callable[[Any], bool]] = {
+    "any": lambda value: not isinstance(value, (dict, list)),
+    "text": lambda value: isinstance(value, str),
+    "flag": lambda value: isinstance(value, bool),
+    "count": _number(0, 2**53),
+    "percent": _number(0, 100),
+    "small": _number(0, 32),
+    "digit": _number(0, 9),
+    "port": _number(0, 65_535),
+    "as-number": _number(0, 2**32 - 1),
+    "share": _share,
+    "instant": _instant,
+    "date": _date,
+    "ref": _text(rf"[a-z0-9-]{{1,250}}--{_UUID}"),
+    "tlp": lambda value: isinstance(value, str) and value in TLP,
+    "ipv4": _network(4),
+    "ipv6": _network(6),
+    "address": lambda value: _network(4)(value) or _network(6)(value),
+    "domain": _text(_DOMAIN),
+    "url": lambda value: isinstance(value, str) and coarsen.page(value, 0) is not None,
+    "cve": _text(r"CVE-\d{4}-\d{4,7}"),
+    "country": _text("[A-Z]{2}"),
+    "epoch": _text(r"none|\d{4}Q[1-4]"),
+    "band": _text("[0-9a-f]{4,64}"),
+    "ja4": _text(r"[tqd](?:1[0-3]|s[23]|d[123]|00)[di]\d{4}[0-9a-z]{2}_[0-9a-f]{12}_[0-9a-f]{12}"),
+    "shape-id": _text(r"rs-\d{4}-\d{4}"),
+    "weights-file": _text(
+        rf"(?:{_STEMS})(?:[-.]\d{{2,5}}(?:-of-\d{{5}})?)?\.(?:safetensors|bin|gguf|pth?|onnx|h5|msgpack)"
+    ),
+    "client-agent": lambda value: isinstance(value, str) and agent_family(value) is not None,
+    **{f"hex{size}": _text(f"[0-9a-f]{{{size}}}") for size in (16, 32, 40, 64, 128)},
+}
+
+
+def agent_family(text: str) -> str | None:
+    """The family of client in a User-Agent comparison, if it is one that everybody knows."""
+    family = re.split(r"[/% ]", text, maxsplit=1)[0]
+    return family if family in WORDS["client-families"] else None
+
+
+def _entry(text: str) -> Entry:
+    field_class, grammar, *operators = text.split(" ")
+    return Entry(field_class, grammar, frozenset(operators))
+
+
+def _shape(parts: Parts) -> tuple[str, ...]:
+    return tuple("[]" if isinstance(part, int) else part for part in parts)
+
+
+def _shape_of_text(path: str) -> tuple[str, ...]:
+    return tuple(path.replace("[]", ".[]").split("."))
+
+
+def _entries_of(stix_type: str, row: Mapping[str, Any]) -> dict[tuple[str, ...], Entry]:
+    fields: dict[str, str] = {**FIELDS[row["family"]], **row["fields"]}
+    entries = {_shape_of_text(path): _entry(text) for path, text in fields.items()}
+    if stix_type in CONTEXT_TYPES:
+        for path, text in FIELDS["context"]["fields"].items():
+            entries["extensions", CONTEXT, *_shape_of_text(path)] = _entry(text)
+    if "extension" in row:
+        entries["extensions", row["extension"], "extension_type"] = _entry("structure new-sco")
+    return entries
+
+
+_ENTRIES = {name: _entries_of(name, row) for name, row in FIELDS["types"].items()}
+_PATTERN = {path: _entry(text) for path, text in FIELDS["pattern"].items()}

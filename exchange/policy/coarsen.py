@@ -1,0 +1,91 @@
+"""Make a value say less: numbers to decades, times to days, addresses of pages to their head."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from itertools import takewhile
+from urllib.parse import urlsplit
+
+DECADES = (
+    (1, "1"),
+    (2, "2-9"),
+    (10, "10-99"),
+    (100, "100-999"),
+    (1_000, "1k-9k"),
+    (10_000, "10k-99k"),
+    (100_000, "100k-999k"),
+    (1_000_000, "1M-9M"),
+    (10_000_000, "10M-99M"),
+    (100_000_000, "100M-up"),
+)
+DAY, MONTH = 1, 2
+_STAMP = re.compile(r"(\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2})(\.\d+)?Z")
+_HOST = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?")
+_SEGMENT = re.compile(r"[A-Za-z0-9._~-]{1,40}")
+_PAGE_SCHEMES = ("http", "https")
+
+
+def decade_floor(count: int) -> int:
+    """The lower edge of the decade that a count lies in; nothing stays nothing."""
+    return max((floor for floor, _ in DECADES if floor <= count), default=0)
+
+
+def decade_label(count: int) -> str | None:
+    """The name of the decade that a count lies in; none for zero."""
+    return next((label for floor, label in reversed(DECADES) if floor <= count), None)
+
+
+def instant(text: str) -> datetime:
+    """The moment that a STIX timestamp names, whatever the number of its digits."""
+    match = _STAMP.fullmatch(text)
+    if match is None:
+        raise ValueError("not a STIX timestamp")
+    whole = datetime.strptime(match[1], "%Y-%m-%dT%H:%M:%S").replace(tzinfo=UTC)
+    digits = (match[2] or ".0")[1:7].ljust(6, "0")
+    return whole.replace(microsecond=int(digits))
+
+
+def stamp(moment: datetime) -> str:
+    """A moment as a STIX timestamp with milliseconds."""
+    utc = moment.astimezone(UTC)
+    return f"{utc:%Y-%m-%dT%H:%M:%S}.{utc.microsecond // 1000:03d}Z"
+
+
+def day_down(moment: datetime, step: int = DAY) -> datetime:
+    """The start of the day, or of the month for a step of two."""
+    start = moment.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    return start.replace(day=1) if step >= MONTH else start
+
+
+def day_up(moment: datetime, step: int = DAY) -> datetime:
+    """The first start of a day (or month) that is not before the moment."""
+    start = day_down(moment, step)
+    if start == moment:
+        return start
+    return day_down(start + timedelta(days=32 if step >= MONTH else 1), step)
+
+
+def confidence(value: int, step: int, cap: int) -> int:
+    """A confidence in whole steps, never above the cap."""
+    return min(value // step * step, cap)
+
+
+def page(text: str, depth: int) -> str | None:
+    """Scheme, host and the first path segments of a URL; none if it is not plainly one."""
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError:
+        return None
+    host = (parts.hostname or "").lower()
+    if parts.scheme not in _PAGE_SCHEMES or _HOST.fullmatch(host) is None or "@" in parts.netloc:
+        return None
+    given = [segment for segment in parts.path.split("/") if segment]
+    segments = list(takewhile(_SEGMENT.fullmatch, given[:depth]))
+    slash = "/" if segments == given and given and parts.path.endswith("/") else ""
+    where = f"{host}:{port}" if port else host
+    return f"{parts.scheme}://{where}/" + "/".join(segments) + slash
+
+
+def two_decimals(value: float) -> float:
+    """A share or similarity with two decimals."""
+    return round(value, 2)

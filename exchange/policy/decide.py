@@ -1,0 +1,441 @@
+"""Decide: what becomes of an object for all alike, and each field's ruling for one audience."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
+from typing import Any
+
+from exchange.policy import catalogue, facts, fill, holds, links, tokens
+from exchange.policy.catalogue import TLP, Leaf
+from exchange.policy.facts import Facts, Literal
+from exchange.policy.holds import Linked
+from exchange.policy.lattice import Ruling, Treatment
+from exchange.policy.outcomes import (
+    ACCEPTED,
+    HELD,
+    INCOMPLETE,
+    WITHHELD,
+    Context,
+    Contributed,
+    HoldReason,
+    Standing,
+    cleared,
+)
+from exchange.policy.terms import Floor, Terms, sensitivity_order
+from exchange.proof import jcs
+from indicators.stix import patterns
+
+__all__ = ["Context", "Contributed", "HoldReason", "Standing", "Verdict", "cleared", "standing"]
+__all__ += ["read", "verdict"]
+
+read = facts.read
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """All rulings on one object for one audience: what its rendition is made from."""
+
+    withheld: Ruling | None
+    rulings: tuple[tuple[str, Ruling], ...]
+    tlp: str
+    confidence_cap: int
+    references: tuple[str, ...] = ()
+    required: tuple[tuple[str, ...], ...] = ()  # of each group, one must be resolvable
+
+    @cached_property
+    def by_path(self) -> Mapping[str, Ruling]:
+        """The rulings by the path that they are on."""
+        return dict(self.rulings)
+
+    @cached_property
+    def digest(self) -> str:
+        """The SHA-256 of the canonical verdict: equal for recipients of one audience."""
+        return sha256(jcs.encode(self.document())).hexdigest()
+
+    def document(self) -> dict[str, Any]:
+        """The verdict as plain data, for the record."""
+        return {
+            "withheld": _plain(self.withheld) if self.withheld else None,
+            "tlp": self.tlp,
+            "rulings": [{"path": path, **_plain(ruling)} for path, ruling in self.rulings],
+        }
+
+    def missing(self, resolvable: frozenset[str]) -> tuple[str, ...]:
+        """The ends that the object waits for: those of groups of which none is resolvable."""
+        groups = [group for group in self.required if not resolvable.intersection(group)]
+        return tuple(sorted({end for group in groups for end in group}))
+
+
+def _plain(ruling: Ruling) -> dict[str, Any]:
+    plain: dict[str, Any] = {
+        "treatment": ruling.treatment.name.lower(),
+        "class": ruling.field_class,
+        "rule": ruling.rule,
+        "basis": ruling.basis,
+    }
+    if ruling.parameter is not None:
+        plain["parameter"] = {"scale": ruling.parameter.scale, "step": ruling.parameter.step}
+    return plain
+
+
+# --- once for all recipients ---------------------------------------------------------------------
+
+
+def standing(
+    objects: Sequence[Mapping[str, Any] | Contributed], context: Context, floor: Floor
+) -> tuple[Standing, ...]:
+    """What holds of each object of a contribution for all recipients, in the objects' order."""
+    subjects = [facts.read(obj.obj if isinstance(obj, Contributed) else obj) for obj in objects]
+    kinds = [fill.kind_of(subject, floor) for subject in subjects]
+    own = [
+        fill.own_sensitivity(subject, kind, floor)
+        for subject, kind in zip(subjects, kinds, strict=True)
+    ]
+    groups = links.by_value(subjects)
+    effective = links.inherited(own, links.neighbours(subjects), groups, floor)
+    known = links.known_of(subjects, groups, floor)
+    return tuple(
+        _stand(subjects[i], context, floor, linked=known[i], given=(kinds[i], own[i], effective[i]))
+        for i in range(len(subjects))
+    )
+
+
+def _stand(
+    subject: Facts,
+    context: Context,
+    floor: Floor,
+    *,
+    linked: Linked,
+    given: tuple[str | None, str, str],
+) -> Standing:
+    kind, own, effective = given
+    reasons = holds.of(subject, kind=kind, linked=linked, context=context, floor=floor)
+    basis = tuple(subject.context.get("threat_basis", ())) or context.default_basis
+    tlp = _mark(subject, own, floor)
+    least = floor.document["reach"]["at_least"].get(min(effective, "S3", key=sensitivity_order))
+    unfit, judged = _unfit(subject, context, floor, own=own, tlp=tlp)
+    asked = subject.stix_type in floor.document["threat_basis"]["asked_of"]
+    outcome = ACCEPTED
+    if unfit is not None and not (judged and reasons):
+        outcome = WITHHELD
+    elif asked and not basis:
+        outcome = INCOMPLETE
+    elif reasons:
+        outcome = HELD
+    return Standing(
+        outcome=outcome,
+        holds=reasons if outcome == HELD else (),  # incomplete is never work for counsel
+        own_sensitivity=own,
+        sensitivity=effective,
+        kind=kind,
+        threat_basis=basis,
+        valid_until=fill.valid_until(subject, kind, floor),
+        tlp=tlp,
+        reach=catalogue.stricter_tlp(tlp, least or "clear"),
+        sentence=_sentence(outcome, reasons, unfit, floor),
+        withheld=unfit if outcome in (WITHHELD, HELD) else None,
+    )
+
+
+def _sentence(
+    outcome: str, reasons: tuple[HoldReason, ...], unfit: Ruling | None, floor: Floor
+) -> str:
+    if outcome == WITHHELD and unfit is not None:
+        return f"Withheld: {unfit.basis}"
+    if outcome == INCOMPLETE:
+        return "Incomplete: please add the threat basis; until then it goes to nobody."
+    if outcome == HELD:
+        why = " ".join(dict.fromkeys(reason.basis for reason in reasons))
+        return f"Held for {_people(reasons)}: {why}"
+    return "Accepted: what may pass leaves in its window."
+
+
+def _people(reasons: tuple[HoldReason, ...]) -> str:
+    people = {person for reason in reasons for person in reason.approvers}
+    if "contributor-counsel" in people:
+        return "the forum's counsel and your own"
+    return "the forum's counsel"
+
+
+def _mark(subject: Facts, own: str, floor: Floor) -> str:
+    reach = floor.document["reach"]
+    levels = list(facts.marks(subject.obj)) or [reach["default"]]
+    levels += _granular_on_needed(subject)
+    least = reach["at_least"].get(min(own, "S3", key=sensitivity_order))
+    return catalogue.stricter_tlp(*levels, least or "clear")
+
+
+def _granular_on_needed(subject: Facts) -> Iterator[str]:
+    # A narrower mark on a part that may be left out removes the part; on one without which there
+    # is no object it narrows the whole object.
+    needed = {name for group in catalogue.needs(subject.stix_type) for name in group}
+    for selector, marking in facts.granular(subject.obj):
+        if marking in TLP and selector.split(".")[0].split("[")[0] in needed:
+            yield TLP[marking]
+
+
+def _unfit(
+    subject: Facts, context: Context, floor: Floor, *, own: str, tlp: str
+) -> tuple[Ruling | None, bool]:
+    """Why nothing of an object may pass, if so; and whether a held object is still judged."""
+    types = floor.document["types"]
+    if subject.stix_id in context.constants:
+        return floor.rule("constant"), False
+    listed = {*types["pass"], *types["tokenised"], *types["held"]}
+    if subject.stix_type not in listed or not catalogue.knows(subject.stix_type):
+        return floor.rule("withheld-type"), False
+    if own == "S4":
+        return floor.rule("s4"), False
+    if tlp in floor.document["reach"]["withheld"]:
+        return floor.rule("tlp-red"), False
+    if not _token_is_ours(subject, context):
+        return floor.rule("token-scope"), False
+    return _nothing_left(subject, floor, own), subject.stix_type in types["held"]
+
+
+def _token_is_ours(subject: Facts, context: Context) -> bool:
+    obj = subject.obj
+    if subject.stix_type == "keyed-token" and obj.get("token_scheme") == "sha256":
+        return obj.get("kind") == "api-key"
+    if subject.stix_type not in ("keyed-token", "prompt-template-fingerprint"):
+        return True
+    live = obj.get("key_epoch") == tokens.epoch(context.now)
+    return bool(live and obj.get("token_scheme") == tokens.SCHEME)
+
+
+def _nothing_left(subject: Facts, floor: Floor, own: str) -> Ruling | None:
+    bare = Terms(
+        floor=floor,
+        withhold_all=None,
+        tlp_ceiling="red",
+        tlp_at_least="clear",
+        drop_types=frozenset(),
+        drop_kinds=frozenset(),
+        policy_version=0,
+        tightened=(),
+        delay_seconds=(),
+        legal_basis=None,
+    )
+    return _lacking(subject, _rulings(subject, bare, own), floor)
+
+
+# --- for one audience ----------------------------------------------------------------------------
+
+
+def verdict(obj: Mapping[str, Any] | Facts, standing: Standing, terms: Terms) -> Verdict:
+    """A ruling on every field of an object for the audience with these terms."""
+    subject = obj if isinstance(obj, Facts) else facts.read(obj)
+    rulings = _rulings(subject, terms, standing.own_sensitivity)
+    observable = catalogue.is_observable(subject.stix_type)
+    reach = catalogue.stricter_tlp(standing.reach, terms.tlp_at_least)
+    stamped = catalogue.stricter_tlp(standing.tlp, terms.tlp_at_least)
+    withheld = _withheld(subject, standing, terms, reach)
+    if withheld is None:
+        withheld = _lacking(subject, rulings, terms.floor)
+    references = _references(subject, rulings)
+    return Verdict(
+        withheld=withheld,
+        rulings=tuple(rulings.items()),
+        tlp=terms.floor.document["reach"]["observables"] if observable else stamped,
+        confidence_cap=terms.floor.document["confidence_cap"],
+        references=tuple(dict.fromkeys(references.values())),
+        required=_required(subject, references),
+    )
+
+
+def _withheld(subject: Facts, standing: Standing, terms: Terms, reach: str) -> Ruling | None:
+    if terms.withhold_all is not None:
+        return terms.withhold_all
+    reasons = {WITHHELD: "withheld-type", HELD: "hold", INCOMPLETE: "incomplete"}
+    if standing.outcome != ACCEPTED:
+        return standing.withheld or terms.floor.rule(reasons[standing.outcome])
+    order = catalogue.TLP_ORDER.index
+    if order(reach) > order(terms.tlp_ceiling):
+        return terms.floor.rule("above-ceiling")
+    rule = f"member/{terms.policy_version}"
+    if subject.stix_type in terms.drop_types:
+        text = "The contributor's own policy sends no objects of this type."
+        return Ruling(Treatment.DROP, "object", f"{rule}/drop-type", text)
+    if standing.kind is not None and standing.kind in terms.drop_kinds:
+        text = "The contributor's own policy does not send this kind of indicator."
+        return Ruling(Treatment.DROP, "object", f"{rule}/drop-kind", text)
+    return None
+
+
+def _rulings(subject: Facts, terms: Terms, own: str) -> dict[str, Ruling]:
+    rulings = {leaf.path: _ruling(subject, leaf, terms, own) for leaf in subject.leaves}
+    _obey_granular(subject, rulings, terms.floor)
+    _whole_phases(rulings, terms.floor)
+    if rulings.get("account_login", terms.floor.rule("unknown")).treatment is Treatment.TOKEN:
+        # One account, one token: the second name of it would only tie more to a person.
+        rulings["user_id"] = terms.floor.rule("personal-detail", "personal")
+        if "user_id" not in subject.obj:
+            del rulings["user_id"]
+    if subject.stix_type == "indicator":
+        _rule_on_pattern(subject, terms, own, rulings)
+    return rulings
+
+
+def _ruling(subject: Facts, leaf: Leaf, terms: Terms, own: str) -> Ruling:
+    entry = catalogue.entry(subject.stix_type, leaf.parts)
+    if entry is None:
+        return terms.floor.rule("unknown", "unknown")
+    ruling = terms.ruling(entry.field_class, own)
+    if ruling.treatment is Treatment.DROP:
+        return ruling
+    if not catalogue.fits(entry.grammar, leaf.value):
+        rule = "off-list" if catalogue.is_closed(entry.grammar) else "off-grammar"
+        return terms.floor.rule(rule, entry.field_class)
+    announced = terms.floor.document["announced_capabilities"]
+    if entry.field_class == "capability" and leaf.value not in announced:
+        return terms.floor.rule("unannounced", entry.field_class)
+    if ruling.treatment is Treatment.TOKEN and facts.is_range(leaf.value):
+        # A token stands for one address; of a range nobody could match it.
+        return terms.floor.rule("domain-s3", entry.field_class)
+    return ruling
+
+
+def _obey_granular(subject: Facts, rulings: dict[str, Ruling], floor: Floor) -> None:
+    needed = {name for group in catalogue.needs(subject.stix_type) for name in group}
+    whole = facts.marks(subject.obj) or (floor.document["reach"]["default"],)
+    order = catalogue.TLP_ORDER.index
+    for selector, marking in facts.granular(subject.obj):
+        if selector.split(".")[0].split("[")[0] in needed:
+            continue
+        narrower = marking not in TLP or order(TLP[marking]) > max(map(order, whole))
+        for path, ruling in rulings.items():
+            drops = narrower and ruling.treatment is not Treatment.DROP
+            if drops and facts.under(path, selector):
+                rulings[path] = floor.rule("marked-narrower", ruling.field_class)
+
+
+def _whole_phases(rulings: dict[str, Ruling], floor: Floor) -> None:
+    for path, ruling in list(rulings.items()):
+        if not path.startswith("kill_chain_phases["):
+            continue
+        item = path.rsplit(".", 1)[0]
+        dropped = any(
+            rulings[f"{item}.{name}"].treatment is Treatment.DROP
+            for name in ("kill_chain_name", "phase_name")
+            if f"{item}.{name}" in rulings
+        )
+        if dropped and ruling.treatment is not Treatment.DROP:
+            rulings[path] = floor.rule("off-list", ruling.field_class)
+
+
+# --- patterns ------------------------------------------------------------------------------------
+
+
+def _rule_on_pattern(subject: Facts, terms: Terms, own: str, rulings: dict[str, Ruling]) -> None:
+    whole = rulings.get("pattern")
+    if whole is None or whole.treatment is Treatment.DROP:
+        return
+    if subject.pattern is None:
+        rulings["pattern"] = terms.floor.rule("off-grammar", whole.field_class)
+        return
+    each = [_literal_ruling(literal, terms, own) for literal in subject.literals]
+    _rule_on_comparisons(subject.pattern, subject.literals, each, terms.floor)
+    for literal, ruling in zip(subject.literals, each, strict=True):
+        rulings[f"pattern[{literal.index}]"] = ruling
+    if all(ruling.treatment is Treatment.DROP for ruling in each):
+        rulings["pattern"] = terms.floor.rule("unfit-pattern", whole.field_class)
+
+
+def _literal_ruling(literal: Literal, terms: Terms, own: str) -> Ruling:
+    floor = terms.floor
+    if literal.entry is None:
+        return floor.rule("unknown", "unknown")
+    field_class = literal.entry.field_class
+    ruling = terms.ruling(field_class, own)
+    if ruling.treatment is Treatment.DROP:
+        return ruling
+    value = literal.value
+    if literal.operator == "LIKE" and field_class == "url":
+        value = str(value).removesuffix("%")
+    fits = catalogue.fits(literal.entry.grammar, value)
+    if literal.operator not in literal.entry.operators or not fits:
+        return floor.rule("off-grammar", field_class)
+    if ruling.treatment is Treatment.TOKEN:
+        exact = literal.operator in ("=", "!=", "IN")
+        if not exact or facts.is_range(value):
+            return floor.rule("domain-s3", field_class)
+    return ruling
+
+
+def _rule_on_comparisons(
+    pattern: patterns.Pattern, literals: tuple[Literal, ...], each: list[Ruling], floor: Floor
+) -> None:
+    """Drop the comparisons that lose their meaning, and all that falls with them."""
+    survivors = iter(surviving(pattern, [r.treatment is not Treatment.DROP for r in each]))
+    wanted = next(survivors, None)
+    index = 0
+    for comparison in pattern.comparisons():
+        size = len(facts.values_of(comparison))
+        span = range(index, index + size)
+        index += size
+        if wanted is not None and comparison == wanted and _stands(comparison, each, span):
+            wanted = next(survivors, None)
+            continue
+        for place in span:
+            if each[place].treatment is not Treatment.DROP:
+                each[place] = floor.rule("unfit-pattern", each[place].field_class)
+
+
+def _stands(comparison: patterns.Comparison, each: list[Ruling], span: range) -> bool:
+    passing = [each[place].treatment is not Treatment.DROP for place in span]
+    if comparison.negated or comparison.operator == "!=":
+        return all(passing)
+    return any(passing)
+
+
+def surviving(pattern: patterns.Pattern, passing: Sequence[bool]) -> tuple[Any, ...]:
+    """The comparisons that remain when the literals that do not pass are gone.
+
+    A value may leave a list of alternatives; it may not leave a negation, which would say more.
+    """
+    flags = iter(passing)
+
+    def keep(comparison: patterns.Comparison) -> patterns.Comparison | None:
+        own = [next(flags) for _ in facts.values_of(comparison)]
+        negative = comparison.negated or comparison.operator == "!="
+        return comparison if (all(own) if negative else any(own)) else None
+
+    rewritten = patterns.rewrite(pattern, keep)
+    return () if rewritten is None else tuple(rewritten.comparisons())
+
+
+# --- what must be there --------------------------------------------------------------------------
+
+
+def _lacking(subject: Facts, rulings: Mapping[str, Ruling], floor: Floor) -> Ruling | None:
+    """Why what passes makes no object, if so."""
+    alive = {_head(path) for path, r in rulings.items() if r.treatment is not Treatment.DROP}
+    for group in catalogue.needs(subject.stix_type):
+        if not alive.intersection(group):
+            cause = next((r for path, r in rulings.items() if _head(path) in group), None)
+            return cause or floor.rule("nothing-left")
+    return None
+
+
+def _head(path: str) -> str:
+    return path.split(".")[0].split("[")[0]
+
+
+def _references(subject: Facts, rulings: Mapping[str, Ruling]) -> dict[str, str]:
+    """The references that pass, by path."""
+    return {
+        leaf.path: leaf.value
+        for leaf in subject.leaves
+        if rulings[leaf.path].field_class == "reference"
+        and rulings[leaf.path].treatment is not Treatment.DROP
+    }
+
+
+def _required(subject: Facts, references: Mapping[str, str]) -> tuple[tuple[str, ...], ...]:
+    groups = []
+    for group in catalogue.needs(subject.stix_type):
+        ends = {end for path, end in references.items() if _head(path) in group}
+        if ends:
+            groups.append(tuple(sorted(ends)))
+    return tuple(groups)

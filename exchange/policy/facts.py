@@ -1,0 +1,150 @@
+"""What an object says about itself, read once: leaves, pattern, values, marks and references."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from ipaddress import ip_network
+from typing import Any
+
+from exchange.policy import catalogue
+from exchange.policy.catalogue import CONTEXT, CONTEXT_TYPES, TLP, Entry, Leaf
+from exchange.proof.refused import Refused
+from indicators.stix import patterns
+
+# Naming who made an object, or marking it, does not link what it says to another object.
+_NO_LINKS = frozenset({"created_by_ref", "object_marking_refs", "marking_ref"})
+
+
+@dataclass(frozen=True, slots=True)
+class Literal:
+    """One value in a pattern, where it stands, and what the catalogue says of the place."""
+
+    index: int
+    object_type: str
+    place: str
+    entry: Entry | None
+    operator: str
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """One contributed object with what the policy needs to know of it."""
+
+    obj: Mapping[str, Any] = field(repr=False)
+    leaves: tuple[Leaf, ...] = field(repr=False)
+    pattern: patterns.Pattern | None = field(repr=False)
+    literals: tuple[Literal, ...] = field(repr=False)
+
+    @property
+    def stix_type(self) -> str:
+        """The type that the object states."""
+        return str(self.obj.get("type", ""))
+
+    @property
+    def stix_id(self) -> str:
+        """The id that the object states."""
+        return str(self.obj.get("id", ""))
+
+    @property
+    def context(self) -> Mapping[str, Any]:
+        """The model-extraction context of the object; empty if it has none."""
+        if self.stix_type not in CONTEXT_TYPES:
+            return {}
+        extensions = self.obj.get("extensions")
+        context = extensions.get(CONTEXT) if isinstance(extensions, Mapping) else None
+        return context if isinstance(context, Mapping) else {}
+
+
+def read(obj: Mapping[str, Any]) -> Facts:
+    """The facts of one object; a pattern that does not parse is no pattern, so it does not pass."""
+    pattern = None
+    if obj.get("type") == "indicator" and obj.get("pattern_type") == "stix":
+        try:
+            pattern = patterns.parse(str(obj.get("pattern", "")))
+        except Refused:
+            pattern = None
+    literals = tuple(_literals(pattern)) if pattern is not None else ()
+    return Facts(obj=obj, leaves=tuple(catalogue.leaves(obj)), pattern=pattern, literals=literals)
+
+
+def values_of(comparison: patterns.Comparison) -> tuple[Any, ...]:
+    """The values that one comparison names, in their order."""
+    return tuple(comparison.values)
+
+
+def _literals(pattern: patterns.Pattern) -> Iterator[Literal]:
+    index = 0
+    for comparison in pattern.comparisons():
+        path = place_of(comparison)
+        entry = catalogue.compared(comparison.object_type, path)
+        place = f"{comparison.object_type}:{'.'.join(path)}"
+        for value in values_of(comparison):
+            yield Literal(index, comparison.object_type, place, entry, comparison.operator, value)
+            index += 1
+
+
+def place_of(comparison: patterns.Comparison) -> tuple[str, ...]:
+    """The object path of a comparison as the catalogue writes it."""
+    return tuple(
+        "[]" if isinstance(step, int) or step in ("*", "[*]") else step.strip("'")
+        for step in comparison.path
+    )
+
+
+def references(facts: Facts) -> Iterator[str]:
+    """The ids that an object refers to, who made it and how it is marked apart."""
+    for leaf in facts.leaves:
+        keys = [part for part in leaf.parts if isinstance(part, str)]
+        last = keys[-1] if keys else ""
+        if last.endswith(("_ref", "_refs")) and last not in _NO_LINKS:
+            yield str(leaf.value)
+
+
+def shared_values(facts: Facts) -> Iterator[tuple[str, Any]]:
+    """The observable values that an object states, alone or in its pattern."""
+    for literal in facts.literals:
+        if literal.entry is not None:
+            yield literal.place, _comparable(literal.value)
+    if not catalogue.is_observable(facts.stix_type):
+        return
+    for leaf in facts.leaves:
+        path = tuple("[]" if isinstance(part, int) else part for part in leaf.parts)
+        if catalogue.compared(facts.stix_type, path) is not None and leaf.parts[0] != "kind":
+            yield f"{facts.stix_type}:{'.'.join(path)}", _comparable(leaf.value)
+
+
+def _comparable(value: Any) -> Any:  # noqa: ANN401 - any literal
+    return value.lower() if isinstance(value, str) else value
+
+
+def marks(obj: Mapping[str, Any]) -> tuple[str, ...]:
+    """The TLP levels that an object is marked with as a whole."""
+    return tuple(TLP[ref] for ref in marking_refs(obj) if ref in TLP)
+
+
+def marking_refs(obj: Mapping[str, Any]) -> Sequence[str]:
+    """The marking ids of the whole object."""
+    refs = obj.get("object_marking_refs")
+    return [ref for ref in refs if isinstance(ref, str)] if isinstance(refs, list) else []
+
+
+def granular(obj: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Each selector of a granular marking in our way of writing paths, with the marking's id."""
+    markings = obj.get("granular_markings")
+    for marking in markings if isinstance(markings, list) else ():
+        if isinstance(marking, Mapping) and isinstance(marking.get("marking_ref"), str):
+            for selector in marking.get("selectors", ()):
+                yield str(selector).replace(".[", "["), marking["marking_ref"]
+
+
+def under(path: str, selector: str) -> bool:
+    """Whether a path is what a selector names, or lies below it."""
+    return path == selector or path.startswith((f"{selector}.", f"{selector}["))
+
+
+def is_range(value: object) -> bool:
+    """Whether an address stands for more than one."""
+    try:
+        return ip_network(str(value), strict=False).num_addresses > 1
+    except ValueError:
+        return False

@@ -1,0 +1,167 @@
+"""Why a person must judge an object before it goes to anyone: each reason, never a bare yes."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from ipaddress import ip_network
+from typing import Any
+
+from exchange.policy import catalogue, detectors, facts
+from exchange.policy.catalogue import TLP
+from exchange.policy.facts import Facts, Literal
+from exchange.policy.outcomes import Context, HoldReason
+from exchange.policy.terms import Floor
+from indicators.stix import warninglists
+
+# Classes whose values are formal, whatever they say. A personal value is one too: it is tokenised.
+_TYPED = frozenset({"structure", "marking", "reference", "linkage", "timing", "personal"})
+_UNREAD = frozenset({"type", "id", "spec_version", "created", "modified", "pattern"})
+
+
+@dataclass(frozen=True, slots=True)
+class Linked:
+    """What the rest of the contribution says about an object, as far as holds depend on it."""
+
+    has_base_rate: bool = False
+    is_shared_checked: bool = False
+    few_prompts: bool = False
+
+
+def of(
+    subject: Facts, *, kind: str | None, linked: Linked, context: Context, floor: Floor
+) -> tuple[HoldReason, ...]:
+    """The reasons to hold an object, each once, in a fixed order."""
+    names = [
+        *_by_type(subject, floor),
+        *_by_basis(subject, context, floor),
+        *_by_declaration(subject, floor),
+        *_by_marking(subject, context, floor),
+        *_by_range(subject, linked, floor),
+        *_by_evidence(subject, kind, linked, floor),
+        *_by_text(subject, context, floor),
+    ]
+    return tuple(_reason(floor, *name) for name in sorted(set(names)))
+
+
+def _reason(floor: Floor, hold_class: str, name: str, basis: str) -> HoldReason:
+    rule = f"floor/{floor.version}/hold/{hold_class}/{name}"
+    return HoldReason(hold_class, rule, basis, floor.approvers(hold_class))
+
+
+Named = tuple[str, str, str]
+
+
+def _by_type(subject: Facts, floor: Floor) -> Iterator[Named]:
+    held = floor.document["types"]["held"].get(subject.stix_type)
+    if held:
+        yield held, f"type-{subject.stix_type}", f"Every {subject.stix_type} is judged by a person."
+    relationship = str(subject.obj.get("relationship_type", ""))
+    held = floor.document["relationships"]["held"].get(relationship)
+    if subject.stix_type == "relationship" and held:
+        yield held, f"relationship-{relationship}", "It says who is behind something."
+
+
+def _by_basis(subject: Facts, context: Context, floor: Floor) -> Iterator[Named]:
+    rule = floor.document["threat_basis"]
+    bases = subject.context.get("threat_basis") or context.default_basis
+    alone = set(bases) <= set(rule["not_enough_alone"])
+    if subject.stix_type in rule["asked_of"] and bases and alone:
+        yield "basis", "terms-of-service-only", "It names nothing but a breach of terms of service."
+
+
+def _by_declaration(subject: Facts, floor: Floor) -> Iterator[Named]:
+    declared = subject.context.get("hold_reason")
+    held = floor.document["declared_holds"].get(declared)
+    if held:
+        yield held, f"declared-{declared}", "The contributor asks that counsel judges it."
+    announced = set(floor.document["announced_capabilities"])
+    if set(subject.context.get("capability_targets", ())) - announced:
+        yield "C07", "unannounced-capability", "A capability that is not on the announced list."
+
+
+def _by_marking(subject: Facts, context: Context, floor: Floor) -> Iterator[Named]:
+    refs = {*facts.marking_refs(subject.obj), *(ref for _, ref in facts.granular(subject.obj))}
+    if refs - set(TLP) - context.constants:
+        yield "C16", "foreign-marking", "A marking other than TLP and the forum's own."
+    sources = subject.obj.get("external_references")
+    named = {
+        str(source.get("source_name"))
+        for source in (sources if isinstance(sources, list) else ())
+        if isinstance(source, dict)
+    }
+    if named & set(floor.document["restricted_sources"]):
+        yield "C20", "restricted-source", "From a source that restricts what is passed on."
+
+
+def _by_range(subject: Facts, linked: Linked, floor: Floor) -> Iterator[Named]:
+    check = subject.context.get("shared_infrastructure_check", {})
+    is_shared = check.get("verdict") == "shared" or linked.is_shared_checked
+    lists = set(floor.document["shared_lists"])
+    for value in _addresses(subject):
+        if not facts.is_range(value):
+            continue
+        network = ip_network(value, strict=False)
+        if network.prefixlen < floor.document["ranges"][f"ipv{network.version}_prefix"]:
+            yield "range", "over-cap", "A range larger than the floor lets pass unseen."
+        if not is_shared and lists & set(warninglists.hits(value)):
+            yield "range", "shared-list", "A range on a cloud, VPN or relay list, not said shared."
+
+
+def _addresses(subject: Facts) -> Iterator[str]:
+    for literal in subject.literals:
+        if literal.entry is not None and literal.entry.field_class == "address":
+            yield str(literal.value)
+    if subject.stix_type in ("ipv4-addr", "ipv6-addr"):
+        yield str(subject.obj.get("value", ""))
+
+
+def _by_evidence(subject: Facts, kind: str | None, linked: Linked, floor: Floor) -> Iterator[Named]:
+    held = floor.document["kinds"].get(kind, {}).get("held")
+    if held:
+        yield held, f"kind-{kind}", "Evidence of provenance attributes."
+    if linked.few_prompts:
+        yield "C11", "few-prompts", "A template from fewer than two independent prompts."
+    fingerprint = kind in floor.document["fingerprint_kinds"]
+    if subject.stix_type == "api-client-fingerprint" or fingerprint:
+        rate = subject.context.get("base_rate_bucket")
+        known = rate is not None and rate not in floor.document["no_base_rate"]
+        if not known and not linked.has_base_rate:
+            yield "C12", "no-base-rate", "A fingerprint without its share of ordinary traffic."
+
+
+def _by_text(subject: Facts, context: Context, floor: Floor) -> Iterator[Named]:
+    texts = tuple(texts_of(subject))
+    for detector in detectors.findings_in(texts, watch=context.watch):
+        tripwire = floor.document["tripwires"].get(detector.id)
+        if tripwire and tripwire["hold"]:
+            yield tripwire["class"], detector.id, f"A tripwire found: {detector.title.lower()}."
+
+
+def texts_of(subject: Facts) -> Iterator[str]:
+    """The strings of an object that do not pass: a detector reads them, nobody else."""
+    for leaf in subject.leaves:
+        if isinstance(leaf.value, str) and leaf.parts[0] not in _UNREAD:
+            entry = catalogue.entry(subject.stix_type, leaf.parts)
+            if entry is None or not _is_formal(entry.field_class, entry.grammar, leaf.value):
+                yield leaf.value
+            yield from (part for part in leaf.parts if _is_odd(part, entry))
+    for literal in subject.literals:
+        if isinstance(literal.value, str) and not _passes(literal):
+            yield literal.value
+    if subject.stix_type == "indicator" and subject.pattern is None:
+        yield str(subject.obj.get("pattern", ""))
+
+
+def _is_formal(field_class: str, grammar: str, value: Any) -> bool:  # noqa: ANN401 - JSON
+    if field_class in _TYPED or catalogue.fits("ref", value):
+        return True
+    return grammar != "text" and catalogue.fits(grammar, value)
+
+
+def _is_odd(part: str | int, entry: catalogue.Entry | None) -> bool:
+    # The name of an unknown property is the contributor's text too.
+    return entry is None and isinstance(part, str) and not part.startswith("extension")
+
+
+def _passes(literal: Literal) -> bool:
+    entry = literal.entry
+    return entry is not None and _is_formal(entry.field_class, entry.grammar, literal.value)

@@ -1,0 +1,143 @@
+"""What is refused by form beyond the rules of STIX: content, secrets, canaries, our own objects."""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from exchange.policy import catalogue, detectors, facts
+from exchange.policy.catalogue import Leaf
+from exchange.policy.facts import Facts
+from exchange.policy.terms import shipped_floor
+from indicators.stix.validate import Problem
+
+CONTENT_TYPES = frozenset(shipped_floor()["types"]["refused"])
+ENTROPY = 3.5  # bits for a character
+RUN = re.compile(r"[A-Za-z0-9+/_-]{24,}={0,2}")
+_UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_HEX = re.compile(r"[0-9a-fA-F]+")
+_SECRET_NAME = re.compile(r"(?i)(?:^|[_-])(?:password|passwd|pwd|secret|api[_-]?key|credential)$")
+_CANARY = re.compile(
+    r"(?i)canary[ _-]?(?:guid|string|text|prompt|phrase)|canary\s*[:=]|BENCHMARK DATA SHOULD NEVER"
+)
+_EVIDENCE = "model-provenance-evidence"
+_FORMAL = frozenset({"id", "type", "spec_version", "created", "modified", "pattern"})
+
+
+def problems(obj: Mapping[str, Any]) -> tuple[Problem, ...]:
+    """Why an object is refused and not stored; the sentences never repeat what they found."""
+    stix_type = str(obj.get("type", ""))
+    if stix_type in CONTENT_TYPES:
+        sentence = "Objects of this type are content, and content is not exchanged."
+        return (Problem("policy.content", "type", sentence),)
+    subject = facts.read(obj)
+    found = [*_secrets(subject)]
+    if _is_evidence(subject):
+        found += _canaries(subject)
+    return tuple(found)
+
+
+def looped(obj: Mapping[str, Any], *, issuer: str, held: frozenset[str]) -> Problem | None:
+    """Why an object that the exchange itself issued is refused, if it is one (a looped feed)."""
+    stix_type = str(obj.get("type", ""))
+    if catalogue.is_observable(stix_type):
+        return None
+    if obj.get("created_by_ref") == issuer or obj.get("id") in held:
+        sentence = "The exchange issued this object. To say that you saw it, send a sighting."
+        return Problem("policy.issued", "id", sentence)
+    return None
+
+
+def _secrets(subject: Facts) -> Iterator[Problem]:
+    sentence = "This looks like a credential or key. It was not kept; please rotate it."
+    for path, text in _strings(subject):
+        if is_secret(text):
+            yield Problem("policy.secret", path, sentence)
+
+
+def is_secret(text: str) -> bool:
+    """Whether a text holds a credential, by its form or by its randomness."""
+    for form in detectors.readings(text[: detectors.LONGEST]):
+        if detectors.SECRET in detectors.findings(form):
+            return True
+        if any(is_random(run) for run in RUN.findall(form)):
+            return True
+    return False
+
+
+def is_random(run: str) -> bool:
+    """Whether a run of characters is as mixed as a key: hashes, ids and plain words are not.
+
+    Entropy alone calls every long word and path a key: three kinds of character must meet too.
+    """
+    text = _UUID.sub("", run).rstrip("=")
+    if len(text) < 24 or _HEX.fullmatch(text):
+        return False
+    return any(_is_mixed(part) for part in text.split("/")) or (
+        text.count("/") <= len(text) // 16 and _is_mixed(text)
+    )
+
+
+def _is_mixed(part: str) -> bool:
+    kinds = (str.isupper, str.islower, str.isdigit)
+    if len(part) < 24 or not all(sum(map(kind, part)) >= 2 for kind in kinds):
+        return False
+    counts = Counter(part)
+    bits = -sum(n / len(part) * math.log2(n / len(part)) for n in counts.values())
+    return bits > ENTROPY
+
+
+def _strings(subject: Facts) -> Iterator[tuple[str, str]]:
+    for leaf in subject.leaves:
+        if isinstance(leaf.value, str) and not _is_formal(subject, leaf):
+            yield leaf.path, _named(subject, leaf)
+        yield from ((leaf.path, part) for part in leaf.parts if isinstance(part, str))
+    yield from _pattern_strings(subject)
+
+
+def _named(subject: Facts, leaf: Leaf) -> str:
+    # {"x_api_key": "..."} is a secret by its name, as `api_key = ...` in a text would be.
+    key = str(leaf.parts[-1])
+    unknown = catalogue.entry(subject.stix_type, leaf.parts) is None
+    return f"{key}: {leaf.value}" if unknown and _SECRET_NAME.search(key) else str(leaf.value)
+
+
+def _is_formal(subject: Facts, leaf: Leaf) -> bool:
+    if leaf.parts[0] in _FORMAL:
+        return True
+    entry = catalogue.entry(subject.stix_type, leaf.parts)
+    if entry is None or entry.grammar in ("text", "any", "url"):
+        return catalogue.fits("ref", leaf.value)
+    return catalogue.fits(entry.grammar, leaf.value)
+
+
+def _pattern_strings(subject: Facts) -> Iterator[tuple[str, str]]:
+    text = str(subject.obj.get("pattern", ""))
+    if subject.stix_type != "indicator" or not text:
+        return
+    for literal in subject.literals:
+        value = str(literal.value)
+        entry = literal.entry
+        formal = entry is not None and entry.grammar not in ("text", "any", "url")
+        if not (formal and entry is not None and catalogue.fits(entry.grammar, literal.value)):
+            yield f"pattern[{literal.index}]", value
+        # What is judged as a literal is taken out of the text, so that `cluster_token = '…'`
+        # does not read as a password; what is left (comments, paths) is judged as text.
+        text = text.replace(f"'{value}'", "")
+    yield "pattern", text
+
+
+def _is_evidence(subject: Facts) -> bool:
+    kind = subject.context.get("indicator_kind")
+    return subject.stix_type == _EVIDENCE or kind == "provenance-evidence"
+
+
+def _canaries(subject: Facts) -> Iterator[Problem]:
+    sentence = "Evidence must not carry the canary string itself: keep it at home."
+    for leaf in subject.leaves:
+        entry = catalogue.entry(subject.stix_type, leaf.parts)
+        unknown_name = entry is None and any("canary" in str(p).lower() for p in leaf.parts)
+        said = isinstance(leaf.value, str) and _CANARY.search(leaf.value)
+        if unknown_name or said:
+            yield Problem("policy.canary", leaf.path, sentence)

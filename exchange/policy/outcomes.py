@@ -1,0 +1,74 @@
+"""What may become of one contributed object, the same for all recipients: the plain values."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from exchange.policy.lattice import Ruling
+
+ACCEPTED, INCOMPLETE, HELD, WITHHELD = "accepted", "incomplete", "held", "withheld"
+
+
+@dataclass(frozen=True, slots=True)
+class Contributed:
+    """One object as it was contributed."""
+
+    obj: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The circumstances of one contribution, the same for each of its objects."""
+
+    contributor: str
+    circle: str
+    default_basis: tuple[str, ...]
+    now: datetime
+    watch: frozenset[str] = frozenset()  # names of companies that may not be named (C13)
+    constants: frozenset[str] = frozenset()  # ids that the exchange publishes itself
+    issued: frozenset[str] = frozenset()  # forum ids that the contributor holds
+
+
+@dataclass(frozen=True, slots=True)
+class HoldReason:
+    """One reason for which a person must judge an object, and who that is."""
+
+    field_class: str  # "C13"
+    rule: str  # "floor/1/hold/C13/named-actor"
+    basis: str
+    approvers: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """What an approval names: the reason without the floor's version."""
+        return self.rule.split("/hold/", 1)[-1]
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What holds of one object for all recipients alike."""
+
+    outcome: str
+    holds: tuple[HoldReason, ...]
+    own_sensitivity: str
+    sensitivity: str  # with what is inherited: sets window and reach
+    kind: str | None
+    threat_basis: tuple[str, ...]
+    valid_until: str | None
+    tlp: str  # the mark that travels
+    reach: str  # with what is inherited: whom it may reach
+    sentence: str
+    withheld: Ruling | None = None
+
+
+def cleared(standing: Standing, reasons: frozenset[str]) -> Standing:
+    """An approval clears the reasons that it names (by name or rule) and nothing else."""
+    left = tuple(hold for hold in standing.holds if not {hold.name, hold.rule} & reasons)
+    if left or standing.outcome != HELD:
+        return replace(standing, holds=left)
+    if standing.withheld is not None:
+        sentence = f"Released by its approvers, but withheld: {standing.withheld.basis}"
+        return replace(standing, outcome=WITHHELD, holds=(), sentence=sentence)
+    sentence = "Accepted: its approvers have released it."
+    return replace(standing, outcome=ACCEPTED, holds=(), sentence=sentence)
