@@ -1,0 +1,145 @@
+"""What templates say about times, ids, treatments and validity: one word and one form for each."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from django import template
+from django.forms import BoundField
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+register = template.Library()
+
+TREATMENTS = {"pass": "sent", "coarsen": "coarsened", "token": "tokenised", "drop": "removed"}
+OUTCOMES = {
+    "accepted": "accepted",
+    "incomplete": "incomplete",
+    "held": "held for counsel",
+    "withheld": "withheld",
+    "refused": "refused",
+    "released": "left",
+    "stored": "stored only",
+    "pending": "being taken in",
+}
+TYPES = {
+    "account-cluster": "account cluster",
+    "api-client-fingerprint": "client fingerprint",
+    "attack-pattern": "technique",
+    "autonomous-system": "network (AS)",
+    "domain-name": "domain name",
+    "ipv4-addr": "IPv4 address",
+    "ipv6-addr": "IPv6 address",
+    "keyed-token": "keyed token",
+    "marking-definition": "marking",
+    "model-provenance-evidence": "provenance evidence",
+    "network-traffic": "network traffic",
+    "observed-data": "observed data",
+    "prompt-template-fingerprint": "prompt template",
+    "rate-shape": "rate shape",
+    "threat-actor": "threat actor",
+    "url": "URL",
+}
+BAR = 120
+
+
+@register.filter
+def when(at: datetime | None) -> str:
+    """A moment: UTC in the page and in its title, the reader's own zone once the script has run."""
+    if at is None:
+        return ""
+    utc = at.astimezone(UTC)
+    clock = f"{utc:%H:%M:%S}" if utc.second else f"{utc:%H:%M}"
+    text = f"{utc.day} {utc:%b %Y}, {clock} UTC"
+    machine = f"{utc:%Y-%m-%dT%H:%M:%S}Z"
+    return format_html('<time datetime="{}" title="{}">{}</time>', machine, text, text)
+
+
+@register.filter
+def day(at: datetime | None) -> str:
+    """A day in UTC, which no reader's zone moves."""
+    if at is None:
+        return ""
+    utc = at.astimezone(UTC)
+    text = f"{utc.day} {utc:%b %Y}"
+    return format_html(
+        '<time data-day datetime="{}" title="{} UTC">{}</time>', f"{utc:%Y-%m-%d}", text, text
+    )
+
+
+@register.filter
+def short(stix_id: str) -> str:
+    """The part of an id by which people tell two apart."""
+    kind, _, rest = stix_id.partition("--")
+    return f"{kind} {rest[:8]}" if rest else stix_id[:12]
+
+
+@register.filter
+def treated(treatment: str) -> str:
+    """The word for a treatment, as a reader says it."""
+    return TREATMENTS.get(treatment, treatment)
+
+
+@register.filter
+def became(outcome: str) -> str:
+    """The word for what became of an object."""
+    return OUTCOMES.get(outcome, outcome)
+
+
+@register.filter
+def kind(stix_type: str) -> str:
+    """A STIX type in words."""
+    return TYPES.get(stix_type, stix_type.replace("-", " "))
+
+
+@register.filter
+def plain(value: object) -> str:
+    """A value of an object as text: strings bare, the rest as JSON."""
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False)
+
+
+@register.filter
+def pretty(body: bytes | dict[str, Any]) -> str:
+    """An object in indented form, for reading; the exact bytes are what the digest is of."""
+    obj = json.loads(body) if isinstance(body, bytes) else body
+    return json.dumps(obj, indent=2, ensure_ascii=False)
+
+
+@register.simple_tag
+def validity(since: datetime | None, until: datetime | None, now: datetime) -> SafeString | str:
+    """A bar for how much of an object's time is left, and the same in words."""
+    if since is None or until is None or until <= since:
+        return ""
+    share = min(1.0, max(0.0, (now - since) / (until - since)))
+    days = (until - now).days
+    words = f"expired {-days} days ago" if until <= now else f"{days} days left"
+    return format_html(
+        '<svg class="validity {}" viewBox="0 0 {} 8" role="img" aria-label="{}">'
+        '<rect class="all" width="{}" height="8" rx="2"/>'
+        '<rect class="past" width="{}" height="8" rx="2"/>'
+        '<rect class="left" x="{}" width="{}" height="8" rx="2"/></svg> <span>{}</span>',
+        "over" if until <= now else "",
+        BAR,
+        words,
+        BAR,
+        round(BAR * share),
+        round(BAR * share),
+        BAR - round(BAR * share),
+        words,
+    )
+
+
+@register.inclusion_tag("web/icon.html")
+def icon(name: str) -> dict[str, str]:
+    """One of our drawings; always beside its word."""
+    return {"name": name}
+
+
+@register.inclusion_tag("web/field.html")
+def field(bound: BoundField, tip: str = "") -> dict[str, Any]:
+    """A form field with its label, what helps to fill it, and its fault beside it."""
+    return {"field": bound, "tip": tip or bound.help_text}
