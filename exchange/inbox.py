@@ -1,0 +1,313 @@
+"""What an analyst reads: the news, campaigns and objects, out of what the member holds.
+
+Everything here comes through `access`; nothing is counted that the member does not hold.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import Any
+from uuid import uuid4
+
+from exchange import access
+from exchange.proof.refused import NotFound
+from indicators.stix import extensions, markings, references
+from members.auth import Principal
+
+NEWS = 25
+_GROUPS = {
+    "indicator": "Indicators",
+    "infrastructure": "Infrastructure",
+    "account-cluster": "Account clusters",
+    "sighting": "Sightings",
+}
+_FACTS = {
+    "capability_targets": "Aims at",
+    "elicitation_methods": "How",
+    "phases_observed": "Phases",
+    "threat_basis": "Threat basis",
+    "account_count_bucket": "Accounts",
+    "exchange_volume_bucket": "Exchanges",
+    "surfaces": "Surfaces",
+}
+_VALUES = ("pattern", "value", "ja4", "cluster_token", "evidence_token", "shape_id", "number")
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """An object in a list: what it is, what it says, how long it holds."""
+
+    stix_id: str
+    stix_type: str
+    title: str
+    value: str
+    kind: str
+    sensitivity: str
+    tlp: str
+    state: str
+    added_at: datetime
+    valid_from: datetime | None
+    valid_until: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class CampaignRow:
+    """A campaign in the list, with what the member holds of it."""
+
+    card: Card
+    targets: tuple[str, ...]
+    indicators: int
+
+
+@dataclass(frozen=True, slots=True)
+class Technique:
+    """A published ATLAS technique, by its name."""
+
+    atlas_id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Objects of one kind that belong to a campaign."""
+
+    title: str
+    cards: tuple[Card, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CampaignView:
+    """A campaign with what indicates and uses it."""
+
+    card: Card
+    facts: tuple[tuple[str, str], ...]
+    groups: tuple[Group, ...]
+    techniques: tuple[Technique, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """Another object of the holding, and the word for how it is linked."""
+
+    word: str
+    card: Card
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectView:
+    """One object as the member holds it."""
+
+    card: Card
+    lines: tuple[tuple[str, str], ...]
+    links: tuple[Link, ...]
+    body: bytes
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """A bundle file of renditions."""
+
+    name: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Object:
+    """One rendition, parsed."""
+
+    obj: Mapping[str, Any]
+    body: bytes
+    added_at: datetime
+
+
+def news(principal: Principal, *, since: datetime, now: datetime) -> tuple[Card, ...]:
+    """What reached the member since then, newest first; links and constants are no news."""
+    held = access.latest(principal, since=since, limit=NEWS, now=now)
+    return tuple(_card(one, now=now) for one in _parsed(held))
+
+
+def campaigns(principal: Principal, *, now: datetime) -> tuple[CampaignRow, ...]:
+    """The campaigns that the member holds, newest first, with their indicators counted."""
+    held = _parsed(access.of_types(principal, ("campaign",), now=now))
+    ids = {str(one.obj["id"]) for one in held}
+    indicated: dict[str, set[str]] = defaultdict(set)
+    for link in _parsed(access.of_types(principal, ("relationship",), now=now)):
+        target = str(link.obj.get("target_ref"))
+        source = str(link.obj.get("source_ref"))
+        if target in ids and source.startswith("indicator--"):
+            indicated[target].add(source)
+    return tuple(
+        CampaignRow(
+            card=_card(one, now=now),
+            targets=tuple(_context(one.obj).get("capability_targets", ())),
+            indicators=len(indicated[str(one.obj["id"])]),
+        )
+        for one in held
+    )
+
+
+def campaign(principal: Principal, stix_id: str, *, now: datetime) -> CampaignView:
+    """One campaign with all that the member holds of it."""
+    root, around, _ = _around(principal, stix_id, now=now)
+    if root.obj["type"] != "campaign":
+        raise NotFound
+    groups: dict[str, list[Card]] = defaultdict(list)
+    techniques = []
+    for one in around:
+        kind = str(one.obj["type"])
+        if kind == "attack-pattern":
+            techniques.append(_technique(one.obj))
+        elif kind != "relationship":
+            groups[_GROUPS.get(kind, "Observables")].append(_card(one, now=now))
+    return CampaignView(
+        card=_card(root, now=now),
+        facts=tuple(_facts(root.obj)),
+        groups=tuple(Group(title, tuple(cards)) for title, cards in sorted(groups.items())),
+        techniques=tuple(sorted(techniques, key=lambda one: one.atlas_id)),
+    )
+
+
+def held(principal: Principal, stix_id: str, *, now: datetime) -> ObjectView:
+    """One object as the member holds it, and what of the holding is linked with it."""
+    root, around, words = _around(principal, stix_id, now=now)
+    links = [
+        Link(words.get(str(one.obj["id"]), "with"), _card(one, now=now))
+        for one in around
+        if one.obj["type"] != "relationship"
+    ]
+    return ObjectView(
+        card=_card(root, now=now),
+        lines=tuple(_lines(root.obj)),
+        links=tuple(links),
+        body=root.body,
+        digest=sha256(root.body).hexdigest(),
+    )
+
+
+def export(principal: Principal, stix_id: str, *, now: datetime) -> Export:
+    """A campaign and all that is held of it, as one STIX bundle of the renditions' exact bytes."""
+    root, around, _ = _around(principal, stix_id, now=now)
+    if root.obj["type"] != "campaign":
+        raise NotFound
+    bodies = b",".join([root.body, *(one.body for one in around)])
+    head = f'{{"type":"bundle","id":"bundle--{uuid4()}","objects":['.encode()
+    return Export(str(root.obj.get("name") or "campaign"), head + bodies + b"]}")
+
+
+def _around(
+    principal: Principal, stix_id: str, *, now: datetime
+) -> tuple[_Object, list[_Object], Mapping[str, str]]:
+    """An object, the relationships that touch it, and their other ends; all from the holding."""
+    root = _parse(access.newest(principal, stix_id, now=now))
+    links = _parsed(access.mentioning(principal, stix_id, now=now))
+    words: dict[str, str] = {}
+    wanted: dict[str, None] = {target: None for _, target in references.of(root.obj)}
+    for link in links:
+        wanted[str(link.obj["id"])] = None
+        for path, target in references.of(link.obj):
+            if target != stix_id:
+                wanted[target] = None
+                words[target] = _word(link.obj, path)
+    found = _parsed(access.named(principal, tuple(wanted), now=now))
+    around = {str(one.obj["id"]): one for one in [*links, *found]}
+    around.pop(stix_id, None)
+    return root, [one for one in around.values() if _is_shown(one.obj)], words
+
+
+def _is_shown(obj: Mapping[str, Any]) -> bool:
+    return obj["type"] not in ("identity", "marking-definition", "extension-definition")
+
+
+def _word(link: Mapping[str, Any], path: str) -> str:
+    word = str(link.get("relationship_type") or "sighting of").replace("-", " ")
+    return word if path.startswith("target_ref") else f"{word} this:"
+
+
+def _parsed(held: Iterable[access.Held]) -> list[_Object]:
+    return [_parse(one) for one in held]
+
+
+def _parse(one: access.Held) -> _Object:
+    return _Object(json.loads(one.body), one.body, one.added_at)
+
+
+def _card(one: _Object, *, now: datetime) -> Card:
+    obj = one.obj
+    context = _context(obj)
+    until = _moment(obj.get("valid_until") or obj.get("last_seen"))
+    is_over = "valid_until" in obj and until is not None and until <= now
+    state = "revoked" if obj.get("revoked") else "expired" if is_over else "live"
+    kind = str(context.get("indicator_kind", obj["type"]))
+    targets = context.get("capability_targets", ())
+    return Card(
+        stix_id=str(obj["id"]),
+        stix_type=str(obj["type"]),
+        title=str(obj.get("name") or kind.replace("-", " ")),
+        value=", ".join(targets) if obj["type"] == "campaign" else _value(obj),
+        kind=kind,
+        sensitivity=str(context.get("sensitivity", "")),
+        tlp=_tlp(obj),
+        state=state,
+        added_at=one.added_at,
+        valid_from=_moment(obj.get("valid_from") or obj.get("first_seen")),
+        valid_until=until,
+    )
+
+
+def _value(obj: Mapping[str, Any]) -> str:
+    return next((str(obj[key]) for key in _VALUES if key in obj), "")
+
+
+def _tlp(obj: Mapping[str, Any]) -> str:
+    level = markings.tlp_of(obj)
+    return f"TLP:{level.name.replace('_', '+')}" if level is not None else ""
+
+
+def _context(obj: Mapping[str, Any]) -> Mapping[str, Any]:
+    return extensions.context_of(obj) or {}
+
+
+def _facts(obj: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+    for key, word in (("first_seen", "First seen"), ("last_seen", "Last seen")):
+        moment = _moment(obj.get(key))
+        if moment is not None:
+            yield word, f"{moment.day} {moment:%b %Y}"
+    context = _context(obj)
+    for key, word in _FACTS.items():
+        if key in context:
+            value = context[key]
+            yield word, value if isinstance(value, str) else ", ".join(value)
+
+
+def _technique(obj: Mapping[str, Any]) -> Technique:
+    sources: Sequence[Mapping[str, Any]] = obj.get("external_references", ())
+    ids = (str(one["external_id"]) for one in sources if one.get("external_id"))
+    return Technique(next(ids, ""), str(obj.get("name", "")))
+
+
+def _lines(obj: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, str]]:
+    """Every property with its value; lists of plain values stay together."""
+    for key, value in obj.items():
+        path = f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            yield from _lines(value, f"{path}.")
+        elif isinstance(value, list) and value and isinstance(value[0], Mapping):
+            for n, part in enumerate(value):
+                yield from _lines(part, f"{path}[{n}].")
+        elif isinstance(value, list):
+            yield path, ", ".join(map(str, value))
+        else:
+            yield path, str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _moment(text: object) -> datetime | None:
+    if not isinstance(text, str):
+        return None
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except ValueError:
+        return None

@@ -1,0 +1,82 @@
+"""The compliance officer's desk: who sees what of an object, the ledger's entries, the policies."""
+
+import json
+
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from django.views.decorators.http import require_GET
+
+from exchange import audit, ledger
+from exchange.audiences import AudienceView
+from exchange.web import wire
+
+SLOTS = (("from", "What you gave"), ("to", "What you received"))
+
+
+@wire.page(may="read-own-originals")
+@require_GET
+def own_object(request: HttpRequest, version_id: int) -> HttpResponse:
+    """One's own object as each recipient sees it, next to the original."""
+    view = audit.own_object(wire.asker(request), version_id, now=timezone.now())
+    chosen = request.GET.get("as", "0")
+    index = int(chosen) if chosen.isdecimal() and int(chosen) < len(view.views) else 0
+    seen = view.views[index] if view.views else None
+    context = {"view": view, "seen": seen, "index": index, "tally": _tally(seen)}
+    return wire.render(request, "web/compliance/own_object.html", context)
+
+
+@wire.page(may="read-ledger", of_member=True)
+@require_GET
+def ledger_list(request: HttpRequest) -> HttpResponse:
+    """The member's own ledger entries, newest first."""
+    before = request.GET.get("before", "")
+    slot = request.GET.get("slot", "from")
+    page = audit.entries(
+        wire.asker(request), slot=slot, before=int(before) if before.isdecimal() else None
+    )
+    context = {"page": page, "slot": slot, "slots": SLOTS}
+    return wire.render(request, "web/compliance/ledger.html", context)
+
+
+@wire.page(may="read-ledger", of_member=True)
+@require_GET
+def opening(request: HttpRequest, index: int) -> HttpResponse:
+    """The opening of one's own entry: its slot with the salt, and the other slots' digests."""
+    return _json(ledger.opening(wire.asker(request), index), f"opening-{index}")
+
+
+@wire.page(may="read-ledger", of_member=True)
+@require_GET
+def proof(request: HttpRequest, index: int) -> HttpResponse:
+    """The inclusion proof of one's own entry under the newest checkpoint."""
+    ledger.opening(wire.asker(request), index)
+    response = HttpResponse(ledger.proof(index), content_type="text/plain; charset=utf-8")
+    response["Content-Disposition"] = f'attachment; filename="proof-{index}.tlog-proof"'
+    return response
+
+
+@wire.page()
+@require_GET
+def policy(request: HttpRequest) -> HttpResponse:
+    """The floor in words, and one's own member policy."""
+    policies = audit.policies(wire.asker(request), now=timezone.now())
+    context = {
+        "policies": policies,
+        "document": json.dumps(policies.own, indent=2) if policies.own else "",
+    }
+    return wire.render(request, "web/compliance/policy.html", context)
+
+
+def _tally(seen: AudienceView | None) -> tuple[tuple[str, int], ...]:
+    """How many fields had each treatment, for the legend."""
+    lines = seen.lines if seen else ()
+    names = [line.treatment for line in lines]
+    return tuple((name, names.count(name)) for name in ("pass", "coarsen", "token", "drop"))
+
+
+def _json(value: object, name: str) -> HttpResponse:
+    body = json.dumps(value, indent=2, ensure_ascii=False, default=str)
+    response = HttpResponse(body, content_type="application/json")
+    response["Content-Disposition"] = f'attachment; filename="{name}.json"'
+    response["Cache-Control"] = "no-store"
+    return response

@@ -1,0 +1,148 @@
+"""What people fill in: each form names its fields, and its faults stand beside them."""
+
+from typing import TypeVar
+from uuid import UUID
+
+from django import forms
+
+BASES = (
+    ("fraudulent-identity", "Fraudulent identity"),
+    ("stolen-credential", "Stolen credential"),
+    ("stolen-payment-instrument", "Stolen payment instrument"),
+    ("access-control-circumvention", "Circumvention of an access control"),
+    ("geo-or-sanctions-evasion", "Evasion of a geographic or sanctions limit"),
+    ("rate-limit-evasion", "Evasion of a rate limit"),
+    ("jailbreak-of-output-controls", "Jailbreak of output controls"),
+    ("terms-of-service-only", "Terms of service only (will be held)"),
+)
+BASE_RATES = (
+    ("unknown", "Not known (fingerprints will be held)"),
+    ("lt-1e-2", "Less than 1 in 100"),
+    ("lt-1e-3", "Less than 1 in 1,000"),
+    ("lt-1e-4", "Less than 1 in 10,000"),
+    ("lt-1e-5", "Less than 1 in 100,000"),
+    ("lt-1e-6", "Less than 1 in a million"),
+    ("lt-1e-7", "Less than 1 in ten million"),
+)
+PHASES = (
+    ("infrastructure-staging", "Infrastructure staging"),
+    ("access-provisioning", "Access provisioning"),
+    ("probing-calibration", "Probing and calibration"),
+    ("bulk-elicitation", "Bulk elicitation"),
+    ("evasion-rotation", "Evasion and rotation"),
+    ("resale", "Resale"),
+)
+ACTS = (("release", "Release"), ("refuse", "Refuse"), ("ask", "Ask back"))
+Choices = tuple[tuple[str, str], ...]
+Filled = TypeVar("Filled", bound=forms.Form)
+
+
+def offering(form: Filled, **choices: Choices) -> Filled:
+    """The form with what this reader may choose from, on this one answer."""
+    for name, offered in choices.items():
+        field = form.fields[name]
+        if isinstance(field, forms.ChoiceField):
+            field.choices = offered
+    return form
+
+
+class SignIn(forms.Form):
+    """Address and password."""
+
+    email = forms.EmailField(
+        label="E-mail address", widget=forms.EmailInput(attrs={"autocomplete": "username"})
+    )
+    password = forms.CharField(
+        label="Password",
+        strip=False,
+        widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
+    )
+
+
+class Addressed(forms.Form):
+    """To which circle, and on which threat basis."""
+
+    circle = forms.ChoiceField(label="Circle", help_text="Who may receive it at all.")
+    basis = forms.MultipleChoiceField(
+        label="Threat basis",
+        choices=BASES,
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+        help_text="Used for each object that states none. Without one, indicators wait.",
+    )
+
+    def circle_id(self) -> UUID:
+        """The circle that was chosen."""
+        return UUID(self.cleaned_data["circle"])
+
+
+class File(Addressed):
+    """A STIX file."""
+
+    file = forms.FileField(
+        label="STIX file",
+        help_text="A bundle, a TAXII envelope, a list, or one object; JSON, at most 32 MiB.",
+        widget=forms.FileInput(
+            attrs={"data-says": "file-said", "accept": ".json,application/json"}
+        ),
+    )
+
+
+class Values(forms.Form):
+    """Pasted values, as they stand in a ticket or a mail."""
+
+    values = forms.CharField(
+        label="Values",
+        max_length=100_000,
+        help_text="Addresses, ranges, domains, client fingerprints: one a line, or with commas. "
+        "Written harmless (203[.]0[.]113[.]7) is fine.",
+        widget=forms.Textarea(attrs={"class": "mono", "spellcheck": "false", "autofocus": True}),
+    )
+
+
+class Stated(Addressed):
+    """What is said of all pasted values together."""
+
+    base_rate = forms.ChoiceField(
+        label="Ordinary traffic that also matches",
+        choices=BASE_RATES,
+        help_text="Asked for client fingerprints.",
+    )
+    phase = forms.ChoiceField(label="Phase in which they were seen", choices=PHASES)
+
+
+class Reason(forms.Form):
+    """A written reason; the contributor sees it."""
+
+    reason = forms.CharField(
+        label="Reason",
+        min_length=8,
+        max_length=2000,
+        help_text="Written down, recorded in the ledger, and shown to the contributor.",
+        widget=forms.Textarea(attrs={"rows": 3}),
+    )
+
+
+class Decision(Reason):
+    """What counsel decides on one hold or several."""
+
+    act = forms.ChoiceField(choices=ACTS)
+    hold = forms.MultipleChoiceField(error_messages={"required": "Mark at least one hold."})
+
+
+class Subscription(forms.Form):
+    """Where bundles are to be pushed."""
+
+    name = forms.CharField(label="Name", max_length=80, help_text="For your own lists.")
+    url = forms.URLField(
+        label="Address", assume_scheme="https", help_text="https, on a public address of yours."
+    )
+    circle = forms.ChoiceField(label="What is pushed", required=False)
+
+
+class Credential(forms.Form):
+    """A key for a machine."""
+
+    name = forms.CharField(label="Name", max_length=80, help_text="Which machine uses it.")
+    scopes = forms.MultipleChoiceField(label="It may", widget=forms.CheckboxSelectMultiple)
+    days = forms.IntegerField(label="Days until it expires", min_value=1, max_value=366, initial=90)

@@ -1,0 +1,65 @@
+"""The start page by role: what is new, what needs me, what left, how the machine is."""
+
+from datetime import timedelta
+
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from django.views.decorators.http import require_GET
+
+from exchange import audit, inbox, review
+from exchange.web import operator, wire
+from members.auth import Principal
+
+NEW = timedelta(days=1)
+SHOWN = 12
+
+
+@wire.page()
+@require_GET
+def home(request: HttpRequest) -> HttpResponse:
+    """What there is to do, first."""
+    principal = wire.asker(request)
+    if "operator" in principal.roles:
+        return operator.health(request)
+    if principal.member_id is None:
+        return _forum(request, principal)
+    if principal.may("contribute"):
+        return _analyst(request, principal)
+    return _compliance(request, principal)
+
+
+def _analyst(request: HttpRequest, principal: Principal) -> HttpResponse:
+    now = timezone.now()
+    context = {
+        "policies": audit.policies(principal, now=now),
+        "news": inbox.news(principal, since=now - NEW, now=now),
+        "needs": audit.needs(principal),
+        "given": audit.contributions(principal).rows[:5],
+        "now": now,
+    }
+    return wire.render(request, "web/analyst/home.html", context)
+
+
+def _compliance(request: HttpRequest, principal: Principal) -> HttpResponse:
+    now = timezone.now()
+    context = {
+        "policies": audit.policies(principal, now=now),
+        "queue": review.queue(principal)[:SHOWN],
+        "outflow": audit.outflow(principal, since=now - NEW),
+        "reads": audit.reads(principal)[:SHOWN],
+        "now": now,
+    }
+    return wire.render(request, "web/compliance/home.html", context)
+
+
+def _forum(request: HttpRequest, principal: Principal) -> HttpResponse:
+    now = timezone.now()
+    is_counsel = "forum-counsel" in principal.roles
+    context = {
+        "policies": audit.policies(principal, now=now),
+        "queue": review.queue(principal)[:SHOWN] if is_counsel else (),
+        "is_counsel": is_counsel,
+        "circles": audit.circles(principal),
+        "now": now,
+    }
+    return wire.render(request, "web/counsel/home.html", context)
