@@ -43,7 +43,7 @@ def enter_release(recipient_rows: Sequence[int]) -> None:
         _wake(cursor)
 
 
-def record(
+def record(  # noqa: PLR0913 - the fields of one row
     kind: str,
     *,
     slots: Mapping[str, Mapping[str, Any]],
@@ -52,7 +52,7 @@ def record(
     contribution_id: UUID | None = None,
     count: int = 0,
     now: datetime,
-) -> None:  # fmt: skip
+) -> None:
     """Record what is no release; `slots` are the fields but index, seq, time and parties.
 
     `to` and `by` are the members who are shown the `to` and the `from` slot. A `to` slot with

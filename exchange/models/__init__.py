@@ -10,6 +10,7 @@ from exchange.models.entries import (
     LedgerIntake,
     LedgerSlot,
     LedgerTile,
+    SigningKey,
 )
 from exchange.models.policies import (
     FloorPolicy,
@@ -56,5 +57,6 @@ __all__ = [
     "Rendition",
     "Revocation",
     "ServedNote",
+    "SigningKey",
     "Subscription",
 ]

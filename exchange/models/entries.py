@@ -138,3 +138,35 @@ class LedgerAccount(models.Model):
 
         db_table = "ledger_account"
         constraints = [models.UniqueConstraint(fields=["member", "slot"], name="account_once")]
+
+
+class SigningKey(models.Model):
+    """A public key of the exchange; retired and revoked ones stay for ever."""
+
+    class Status(models.TextChoices):
+        """How far its life has come (signing-and-ledger, section 4)."""
+
+        NEXT = "next"
+        ACTIVE = "active"
+        RETIRED = "retired"
+        REVOKED = "revoked"
+
+    kid = models.TextField(primary_key=True)
+    purpose = models.TextField()
+    public = models.BinaryField()
+    status = models.TextField(choices=Status, default=Status.ACTIVE)
+    starts_at = models.DateTimeField()
+    ends_at = models.DateTimeField()
+    revoked_at = models.DateTimeField(null=True)
+
+    class Meta:
+        """One key signs for a purpose at a time."""
+
+        db_table = "ledger_signing_key"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["purpose"],
+                condition=models.Q(status="active"),
+                name="one_active_key",
+            )
+        ]

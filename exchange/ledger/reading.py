@@ -1,0 +1,253 @@
+"""What members read of the log: commitments for all, openings for those whom an entry concerns."""
+
+from collections.abc import Iterable, Sequence
+from hashlib import sha256
+from typing import Any
+from uuid import UUID
+
+import orjson
+from django.db import connection
+from django.db.models import Q, QuerySet
+
+from exchange.ledger import intake
+from exchange.ledger.sequencer import read_tiles, slot_aad
+from exchange.models import (
+    LedgerCheckpoint,
+    LedgerEntry,
+    LedgerEvent,
+    LedgerSlot,
+    Release,
+    ReleaseItem,
+    ReleaseRecipient,
+)
+from exchange.proof import entry, jcs, keys, merkle, note
+from exchange.proof.entry import Opening
+from exchange.proof.refused import Forbidden, NotFound, Refused
+from indicators import store
+from indicators.models import Item
+from members.auth import Principal
+from members.roles import FORUM_OFFICER
+from members.seals import for_member
+
+MOST_OPENINGS = 1000
+_RELEASES = ("release", "recall")
+
+
+def published_size() -> int:
+    """How many entries lie under the newest checkpoint: what is visible has a smaller index."""
+    sizes = LedgerCheckpoint.objects.order_by("-size").values_list("size", flat=True)
+    return sizes.first() or 0
+
+
+def checkpoint(size: int | None = None) -> str:
+    """The newest published checkpoint, or the one of that size, as a signed note."""
+    rows = LedgerCheckpoint.objects.order_by("-size")
+    row = (rows if size is None else rows.filter(size=size)).first()
+    if row is None:
+        raise NotFound
+    return row.note
+
+
+def tile(level: int, name: str) -> bytes:
+    """A tile as tlog-tiles names it, up to the published size."""
+    n, width = merkle.parse_tile_path(name)
+    if not 0 <= level < 8 or (published_size() >> merkle.HEIGHT * level) < n * merkle.WIDTH + width:
+        raise NotFound
+    return _read(level, n)[: width * merkle.HASH]
+
+
+def entries(name: str) -> bytes:
+    """A bundle of entries: for each its length and its leaf."""
+    n, width = merkle.parse_tile_path(name)
+    first = n * merkle.WIDTH
+    if published_size() < first + width:
+        raise NotFound
+    return merkle.entry_bundle(leaves(first, first + width))
+
+
+def leaves(first: int, end: int) -> list[bytes]:
+    """The leaves of a range, which every member may read."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT leaf FROM ledger_leaf WHERE idx >= %s AND idx < %s ORDER BY idx", [first, end]
+        )
+        return [bytes(leaf) for (leaf,) in cursor.fetchall()]
+
+
+def proof(index: int, size: int | None = None) -> str:
+    """The tlog-proof of an entry against the newest checkpoint, or the one of that size."""
+    signed = checkpoint(size)
+    at = note.parse_checkpoint(signed.partition("\n\n")[0] + "\n").size
+    if not 0 <= index < at:
+        raise NotFound
+    return note.proof_text(index, merkle.inclusion(index, at, _read), signed)
+
+
+def consistency(old: int, size: int) -> str:
+    """The hashes that lead from one published size to a later one, in base64, one a line."""
+    if not 0 <= old <= size <= published_size():
+        raise NotFound
+    path = merkle.consistency(old, size, _read)
+    return "".join(keys.b64(step) + "\n" for step in path)
+
+
+def opening(principal: Principal, index: int, slot: str | None = None) -> dict[str, Any]:
+    """One opening of the caller's own, as its JSON members; `to` before `from` where both are."""
+    rows = {row.slot: row for row in _shown(principal).filter(idx=index)}
+    wanted = (slot,) if slot else ("to", "from", "audit")
+    row = next((rows[name] for name in wanted if name in rows), None)
+    if row is None:
+        raise NotFound
+    members: dict[str, Any] = orjson.loads(_openings([row])[0].text())
+    return members
+
+
+def openings(
+    principal: Principal, *, slot: str, after: int = 0, limit: int = MOST_OPENINGS
+) -> tuple[Opening, ...]:
+    """The caller's own slots in `seq` order, from behind `after`.
+
+    `all` are those that everyone is shown, `audit` the exchange's auditors': both by index, the
+    first after -1.
+    """
+    rows = _shown(principal)
+    limit = max(1, min(limit, MOST_OPENINGS))
+    if slot in ("to", "from") and principal.member_id is not None:
+        numbers = LedgerEntry.objects.filter(
+            **{f"{slot}_member_id": principal.member_id, f"{slot}_seq__gt": after},
+            idx__lt=published_size(),
+        ).order_by(f"{slot}_seq")
+        chosen = list(numbers.values_list("idx", flat=True)[:limit])
+        return _openings(
+            rows.filter(slot=slot, member_id=principal.member_id, idx__in=chosen).order_by("idx")
+        )
+    if slot == "all":
+        rows = rows.filter(slot="to", member_id__isnull=True)
+    elif slot == "audit" and FORUM_OFFICER in principal.roles:
+        rows = rows.filter(slot="audit")
+    else:
+        raise Refused("openings.slot", "You have openings in the slots to, from and all.", "slot")
+    return _openings(rows.filter(idx__gt=after).order_by("idx")[:limit])
+
+
+def openings_of(principal: Principal, digest: bytes) -> tuple[Opening, ...]:
+    """The caller's openings that tell of a rendition with this digest."""
+    releases = ReleaseItem.objects.filter(rendition__digest=digest).values("release_id")
+    parts = ReleaseRecipient.objects.filter(release_id__in=releases, idx__isnull=False)
+    mine = Q(recipient_id=principal.member_id) | Q(member_id=principal.member_id)
+    indexes = list(parts.filter(mine).values_list("idx", flat=True))
+    rows = _shown(principal).filter(idx__in=indexes, member_id=principal.member_id)
+    return _openings(rows.order_by("idx", "slot")[:MOST_OPENINGS])
+
+
+def _shown(principal: Principal) -> QuerySet[LedgerSlot]:
+    """The slots that the caller may open; what is not published is not there yet."""
+    if not principal.may("read-ledger"):
+        raise Forbidden("You may not read the ledger.")
+    concerns_all = LedgerEntry.objects.filter(
+        kind__in=("key", "policy"), to_member__isnull=True, from_member__isnull=True
+    )
+    shown = Q(slot="to", member__isnull=True, idx__in=concerns_all.values("idx"))
+    if principal.member_id is not None:
+        shown |= Q(member_id=principal.member_id)
+    if FORUM_OFFICER in principal.roles:
+        shown |= Q(slot="audit")
+    # Erased content leaves an empty row behind.
+    return LedgerSlot.objects.filter(shown, idx__lt=published_size()).exclude(sealed=b"")
+
+
+def _openings(rows: Iterable[LedgerSlot]) -> tuple[Opening, ...]:
+    chosen = list(rows)
+    indexes = [row.idx for row in chosen]
+    leaf_of, digests = _commitments(indexes)
+    lists = _lists(chosen)
+    seal = intake.seal()
+    made = []
+    for row in chosen:
+        content = seal.open(bytes(row.sealed), aad=slot_aad(row.idx, row.slot))
+        salt, value = content[: entry.SALT], content[entry.SALT :].decode()
+        others = {name: each for name, each in digests[row.idx].items() if name != row.slot}
+        items = lists.get((row.idx, row.slot))
+        made.append(Opening(row.idx, leaf_of[row.idx], row.slot, salt, value, others, items))
+    return tuple(made)
+
+
+def _commitments(
+    indexes: Sequence[int],
+) -> tuple[dict[int, bytes], dict[int, dict[str, bytes]]]:
+    """Leaves and digests, which hide what they commit to and so may be read by anyone."""
+    digests: dict[int, dict[str, bytes]] = {index: {} for index in indexes}
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT idx, leaf FROM ledger_leaf WHERE idx = ANY(%s)", [list(indexes)])
+        leaf_of = {index: bytes(leaf) for index, leaf in cursor.fetchall()}
+        cursor.execute(
+            "SELECT idx, slot, digest FROM ledger_digest WHERE idx = ANY(%s)", [list(indexes)]
+        )
+        for index, slot, digest in cursor.fetchall():
+            digests[index][slot] = bytes(digest)
+    return leaf_of, digests
+
+
+def _lists(rows: Sequence[LedgerSlot]) -> dict[tuple[int, str], str]:
+    """The lists to which the slots of several objects commit."""
+    own = [row.idx for row in rows if row.slot in ("to", "from") and row.member_id]
+    refs = {
+        row.idx: row
+        for row in LedgerEntry.objects.filter(idx__in=own, kind__in=(*_RELEASES, "contribution"))
+    }
+    parts = dict(
+        ReleaseRecipient.objects.filter(
+            id__in=[one.ref for one in refs.values() if one.kind in _RELEASES]
+        ).values_list("id", "release_id")
+    )
+    releases = {row.id: row for row in Release.objects.filter(id__in=parts.values())}
+    found: dict[tuple[int, str], str] = {}
+    for row in rows:
+        about = refs.get(row.idx)
+        if about is None or about.ref is None or row.member_id is None:
+            continue
+        if about.kind == "contribution":
+            listed = _contributed(about.ref, row.member_id)
+        else:
+            release = releases.get(parts.get(about.ref, UUID(int=0)))
+            listed = _released(release, row) if release else None
+        if listed is not None:
+            found[row.idx, row.slot] = listed
+    return found
+
+
+def _released(release: Release, row: LedgerSlot) -> str | None:
+    if row.slot == "to":
+        listed = bytes(release.listing)
+    elif row.member_id is not None and release.told:
+        seal = for_member(row.member_id)
+        listed = seal.open(bytes(release.told), aad=b"told:" + release.id.bytes)
+    else:
+        return None
+    # One object stands in the slot itself.
+    return listed.decode() if len(orjson.loads(listed)) > 1 else None
+
+
+def _contributed(event_id: int, member_id: UUID) -> str | None:
+    """Written anew from what is kept: [id, version, digest of what was contributed]."""
+    event = LedgerEvent.objects.filter(id=event_id).first()
+    if event is None or event.contribution_id is None:
+        return None
+    items = Item.objects.filter(
+        contribution_id=event.contribution_id, member_id=member_id, success=True
+    ).order_by("position")
+    ids = [row.version_id for row in items if row.version_id]
+    objects = store.originals(member_id, ids)
+    if any(row.version_id not in objects for row in items):
+        return None  # an original was erased
+    rows = [objects[row.version_id] for row in items if row.version_id]
+    return jcs.encode(
+        [
+            [str(obj["id"]), store.version_text(obj), sha256(jcs.encode(obj)).hexdigest()]
+            for obj in rows
+        ]
+    ).decode()
+
+
+def _read(level: int, n: int) -> bytes:
+    return read_tiles([(level, n)]).get((level, n), b"")
