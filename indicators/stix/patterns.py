@@ -1,0 +1,421 @@
+"""STIX patterns: text to tree and back; the literals inside (STIX 2.1, section 9).
+
+The parser is a recursive descent over a token list with a bounded depth, so no input makes it
+explode: at most `LONGEST` characters and `DEEPEST` nested parentheses.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal as OneOf
+
+from exchange.proof.refused import Refused
+
+LONGEST = 200_000
+DEEPEST = 64
+
+_TOKEN = re.compile(
+    r"""\s*(?:
+    (?P<typed>[thb]'[^'\\]*')
+  | (?P<string>'(?:[^'\\]|\\['\\])*')
+  | (?P<float>[-+]?[0-9]*\.[0-9]+)
+  | (?P<int>[-+]?[0-9]+(?![0-9A-Za-z_]))
+  | (?P<op><=|>=|!=|<>|==|=|<|>)
+  | (?P<punct>[\[\]():.,*])
+  | (?P<word>[A-Za-z_][A-Za-z0-9_-]*)
+    )""",
+    re.VERBOSE | re.DOTALL,
+)
+_COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
+_HIDDEN = re.compile(r"'(?:[^'\\]|\\.)*'|//[^\n]*|/\*.*?\*/", re.DOTALL)
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z")
+_PLAIN_STEP = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+_RESERVED = frozenset(
+    "AND OR NOT FOLLOWEDBY LIKE MATCHES ISSUPERSET ISSUBSET EXISTS LAST IN START STOP SECONDS "
+    "TRUE FALSE WITHIN REPEATS TIMES".split()
+)
+_SETS = ("LIKE", "MATCHES", "ISSUBSET", "ISSUPERSET")
+
+
+@dataclass(frozen=True, slots=True)
+class Typed:
+    """A timestamp, hexadecimal or binary constant: `t'…'`, `h'…'`, `b'…'`."""
+
+    kind: OneOf["t", "h", "b"]
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+Value = str | int | float | bool | Typed
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One comparison: the object path, the operator and the values it names.
+
+    `path` holds property names, list indexes as integers and `*` for any item.
+    """
+
+    object_type: str
+    path: tuple[str | int, ...]
+    operator: str
+    values: tuple[Value, ...]
+    negated: bool = False
+
+    def text(self) -> str:
+        """Its canonical form."""
+        left = f"{self.object_type}:{_path_text(self.path)}"
+        if self.operator == "EXISTS":
+            return f"{'NOT ' if self.negated else ''}EXISTS {left}"
+        middle = f"{'NOT ' if self.negated else ''}{self.operator}"
+        if self.operator == "IN":
+            return f"{left} {middle} ({', '.join(_literal(value) for value in self.values)})"
+        return f"{left} {middle} {_literal(self.values[0])}"
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """Expressions joined by one operator; on both levels, of comparisons and of observations."""
+
+    operator: str
+    parts: tuple["Node", ...]
+
+    def text(self) -> str:
+        """Its canonical form; parts that are joined themselves stand in parentheses."""
+        return f" {self.operator} ".join(
+            f"({part.text()})" if isinstance(part, Joined) else part.text() for part in self.parts
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What must hold of one observation: `[ … ]`."""
+
+    inside: "Node"
+
+    def text(self) -> str:
+        """Its canonical form."""
+        return f"[{self.inside.text()}]"
+
+
+@dataclass(frozen=True, slots=True)
+class Qualified:
+    """An observation expression with a qualifier, such as `WITHIN 300 SECONDS`."""
+
+    inside: "Node"
+    qualifier: str
+
+    def text(self) -> str:
+        """Its canonical form."""
+        inner = self.inside.text()
+        return (
+            f"({inner}) {self.qualifier}"
+            if isinstance(self.inside, Joined)
+            else (f"{inner} {self.qualifier}")
+        )
+
+
+Node = Comparison | Joined | Observation | Qualified
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """A whole pattern."""
+
+    root: Node
+
+    def text(self) -> str:
+        """The canonical text: equal trees have equal texts."""
+        return self.root.text()
+
+    def comparisons(self) -> Iterator[Comparison]:
+        """Every comparison in the order of the text."""
+        yield from _comparisons(self.root)
+
+
+def parse(text: str) -> Pattern:
+    """The tree of a pattern; Refused with a place when it is none, too long or too deep."""
+    if len(text) > LONGEST:
+        raise Refused("pattern.long", f"The pattern is longer than {LONGEST:,} characters.")
+    reader = _Reader(_tokens(text))
+    root = reader.observations(0)
+    if not reader.at_end():
+        raise reader.unexpected()
+    return Pattern(root)
+
+
+def rewrite(pattern: Pattern, change: Callable[[Comparison], Comparison | None]) -> Pattern | None:
+    """The pattern with each comparison replaced, or left out where `change` gives nothing.
+
+    An alternative may go; a part of a conjunction may not, since what is left would match more:
+    then the whole conjunction goes. The same holds for FOLLOWEDBY and observations joined by AND.
+    `change` is called once for each comparison, in the order of the text.
+    """
+    root = _rewritten(pattern.root, change)
+    return Pattern(root) if root is not None else None
+
+
+def _rewritten(node: Node, change: Callable[[Comparison], Comparison | None]) -> Node | None:
+    if isinstance(node, Comparison):
+        return change(node)
+    if isinstance(node, Joined):
+        parts = [_rewritten(part, change) for part in node.parts]
+        left = [part for part in parts if part is not None]
+        if not left or (node.operator != "OR" and len(left) < len(parts)):
+            return None
+        return left[0] if len(left) == 1 else Joined(node.operator, tuple(left))
+    inside = _rewritten(node.inside, change)
+    if inside is None:
+        return None
+    if isinstance(node, Observation):
+        return Observation(inside)
+    return Qualified(inside, node.qualifier)
+
+
+def _comparisons(node: Node) -> Iterator[Comparison]:
+    if isinstance(node, Comparison):
+        yield node
+    elif isinstance(node, Joined):
+        for part in node.parts:
+            yield from _comparisons(part)
+    else:
+        yield from _comparisons(node.inside)
+
+
+@dataclass(frozen=True, slots=True)
+class _Token:
+    kind: str
+    text: str
+    at: int
+
+
+def _tokens(text: str) -> list[_Token]:
+    clean = _HIDDEN.sub(_blank, text) if "//" in text or "/*" in text else text
+    tokens: list[_Token] = []
+    place, end = 0, len(clean.rstrip())
+    while place < end:
+        match = _TOKEN.match(clean, place)
+        if match is None or match.lastgroup is None:
+            raise Refused("pattern.syntax", f"The pattern cannot be read at character {place + 1}.")
+        tokens.append(_Token(match.lastgroup, match[match.lastgroup], match.start(match.lastgroup)))
+        place = match.end()
+    return tokens
+
+
+def _blank(match: re.Match[str]) -> str:
+    return match[0] if match[0].startswith("'") else " " * len(match[0])
+
+
+class _Reader:
+    """Reads the grammar's rules from a list of tokens."""
+
+    def __init__(self, tokens: Sequence[_Token]) -> None:
+        self.tokens = tokens
+        self.place = 0
+
+    def at_end(self) -> bool:
+        return self.place >= len(self.tokens)
+
+    def unexpected(self) -> Refused:
+        if self.at_end():
+            return Refused("pattern.syntax", "The pattern ends too early.")
+        at = self.tokens[self.place].at
+        return Refused("pattern.syntax", f"The pattern cannot be read at character {at + 1}.")
+
+    def is_next(self, *texts: str) -> bool:
+        return (
+            not self.at_end()
+            and self.tokens[self.place].text in texts
+            and (self.tokens[self.place].kind in ("word", "punct", "op"))
+        )
+
+    def take(self, *texts: str) -> str:
+        if not self.is_next(*texts):
+            raise self.unexpected()
+        self.place += 1
+        return self.tokens[self.place - 1].text
+
+    def take_kind(self, *kinds: str) -> _Token:
+        if self.at_end() or self.tokens[self.place].kind not in kinds:
+            raise self.unexpected()
+        self.place += 1
+        return self.tokens[self.place - 1]
+
+    def observations(self, depth: int) -> Node:
+        """FOLLOWEDBY binds weakest, then OR, then AND."""
+        return self._joined(
+            ("FOLLOWEDBY", "OR", "AND"), lambda level: self._observation(level), depth
+        )
+
+    def _joined(self, operators: tuple[str, ...], leaf: Callable[[int], Node], depth: int) -> Node:
+        if not operators:
+            return leaf(depth)
+        parts = [self._joined(operators[1:], leaf, depth)]
+        while self.is_next(operators[0]):
+            self.take(operators[0])
+            parts.append(self._joined(operators[1:], leaf, depth))
+        return parts[0] if len(parts) == 1 else Joined(operators[0], tuple(parts))
+
+    def _observation(self, depth: int) -> Node:
+        self._check(depth)
+        node: Node
+        if self.is_next("("):
+            self.take("(")
+            node = self.observations(depth + 1)
+            self.take(")")
+        else:
+            self.take("[")
+            node = Observation(self.comparisons(depth + 1))
+            self.take("]")
+        count = 0
+        while self.is_next("WITHIN", "REPEATS", "START"):
+            count += 1
+            self._check(count)
+            node = Qualified(node, self._qualifier())
+        return node
+
+    def _qualifier(self) -> str:
+        word = self.take("WITHIN", "REPEATS", "START")
+        if word == "WITHIN":
+            number = self.take_kind("int", "float").text
+            self.take("SECONDS")
+            if float(number) <= 0:
+                raise Refused("pattern.within", "WITHIN asks for a positive number of seconds.")
+            return f"WITHIN {number.lstrip('+')} SECONDS"
+        if word == "REPEATS":
+            number = self.take_kind("int").text
+            self.take("TIMES")
+            if int(number) < 1:
+                raise Refused("pattern.repeats", "REPEATS asks for a positive number of times.")
+            return f"REPEATS {int(number)} TIMES"
+        start = self._moment()
+        self.take("STOP")
+        stop = self._moment()
+        if start.text >= stop.text:
+            raise Refused("pattern.start-stop", "START lies before STOP.")
+        return f"START {_literal(start)} STOP {_literal(stop)}"
+
+    def _moment(self) -> Typed:
+        value = _value(self.take_kind("typed", "string"))
+        text = str(value)
+        if not _TIME.fullmatch(text):
+            raise Refused("pattern.time", "START and STOP name timestamps.")
+        return Typed("t", text)
+
+    def comparisons(self, depth: int) -> Node:
+        """OR binds weaker than AND."""
+        return self._joined(("OR", "AND"), lambda level: self._comparison(level), depth)
+
+    def _comparison(self, depth: int) -> Node:
+        self._check(depth)
+        if self.is_next("("):
+            self.take("(")
+            node = self.comparisons(depth + 1)
+            self.take(")")
+            return node
+        if self.is_next("EXISTS") or (self.is_next("NOT") and self._peek("EXISTS")):
+            negated = self.is_next("NOT")
+            if negated:
+                self.take("NOT")
+            self.take("EXISTS")
+            return Comparison(*self._object_path(), "EXISTS", (), negated)
+        object_type, path = self._object_path()
+        negated = self.is_next("NOT")
+        if negated:
+            self.take("NOT")
+        operator, values = self._tested()
+        return Comparison(object_type, path, operator, values, negated)
+
+    def _peek(self, text: str) -> bool:
+        following = self.place + 1
+        return following < len(self.tokens) and self.tokens[following].text == text
+
+    def _tested(self) -> tuple[str, tuple[Value, ...]]:
+        if self.is_next("IN"):
+            self.take("IN")
+            self.take("(")
+            values: list[Value] = []
+            while not self.is_next(")"):
+                values.append(self._literal())
+                if not self.is_next(")"):
+                    self.take(",")
+                    if self.is_next(")"):
+                        raise self.unexpected()
+            self.take(")")
+            return "IN", tuple(values)
+        if self.is_next(*_SETS):
+            operator = self.take(*_SETS)
+            return operator, (str(_value(self.take_kind("string"))),)
+        operator = self.take("=", "==", "!=", "<>", "<", ">", "<=", ">=")
+        return {"==": "=", "<>": "!="}.get(operator, operator), (self._literal(),)
+
+    def _literal(self) -> Value:
+        if self.is_next("true", "false", "TRUE", "FALSE"):
+            return self.take("true", "false", "TRUE", "FALSE").lower() == "true"
+        return _value(self.take_kind("string", "typed", "int", "float"))
+
+    def _object_path(self) -> tuple[str, tuple[str | int, ...]]:
+        object_type = self.take_kind("word").text
+        if object_type in _RESERVED:
+            self.place -= 1
+            raise self.unexpected()
+        self.take(":")
+        path: list[str | int] = [self._step()]
+        while self.is_next(".", "["):
+            if self.take(".", "[") == ".":
+                path.append(self._step())
+                continue
+            path.append("*" if self.is_next("*") else int(self.take_kind("int").text))
+            if path[-1] == "*":
+                self.take("*")
+            self.take("]")
+        return object_type, tuple(path)
+
+    def _step(self) -> str:
+        token = self.take_kind("word", "string")
+        return token.text if token.kind == "word" else str(_value(token))
+
+    def _check(self, depth: int) -> None:
+        if depth > DEEPEST:
+            raise Refused("pattern.deep", f"The pattern nests deeper than {DEEPEST} levels.")
+
+
+def _value(token: _Token) -> Value:
+    if token.kind == "int":
+        return int(token.text)
+    if token.kind == "float":
+        return float(token.text)
+    if token.kind == "string":
+        return re.sub(r"\\(.)", r"\1", token.text[1:-1], flags=re.DOTALL)
+    kind, text = token.text[0], token.text[2:-1]
+    if kind == "t" and not _TIME.fullmatch(text):
+        raise Refused("pattern.time", "A timestamp constant is no timestamp.")
+    if kind == "h" and not re.fullmatch(r"(?:[0-9A-Fa-f]{2})*", text):
+        raise Refused("pattern.hex", "A hexadecimal constant is none.")
+    if kind == "b" and not re.fullmatch(r"[A-Za-z0-9+/]*={0,2}", text):
+        raise Refused("pattern.binary", "A binary constant is no Base64.")
+    return Typed("t" if kind == "t" else "h" if kind == "h" else "b", text)
+
+
+def _literal(value: Value) -> str:
+    if isinstance(value, Typed):
+        return f"{value.kind}'{value.text}'"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return repr(value) if "e" not in repr(value) else f"{value:.20f}".rstrip("0")
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
+def _path_text(path: Sequence[str | int]) -> str:
+    text = ""
+    for step in path:
+        if isinstance(step, int) or step == "*":
+            text += f"[{step}]"
+        else:
+            plain = step if _PLAIN_STEP.fullmatch(step) else _literal(step)
+            text += f".{plain}" if text else plain
+    return text
