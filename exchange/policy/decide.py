@@ -10,7 +10,7 @@ from exchange.policy import catalogue, facts, fill, holds, links, tokens
 from exchange.policy.catalogue import TLP, Leaf
 from exchange.policy.facts import Facts, Literal
 from exchange.policy.holds import Linked
-from exchange.policy.lattice import Ruling, Treatment
+from exchange.policy.lattice import Ruling, Treatment, join
 from exchange.policy.outcomes import (
     ACCEPTED,
     HELD,
@@ -329,16 +329,23 @@ def _whole_phases(rulings: dict[str, Ruling], floor: Floor) -> None:
 
 def _rule_on_pattern(subject: Facts, terms: Terms, own: str, rulings: dict[str, Ruling]) -> None:
     whole = rulings.get("pattern")
-    if whole is None or whole.treatment is Treatment.DROP:
+    if whole is None:
         return
     if subject.pattern is None:
         rulings["pattern"] = terms.floor.rule("off-grammar", whole.field_class)
         return
+    allowed = terms.floor.document["pattern_qualifiers"]
+    if not set(facts.qualifiers(subject.pattern.root)) <= set(allowed):
+        # Without it the pattern would match more, with it any number or moment could be said.
+        whole = rulings["pattern"] = terms.floor.rule("qualifier", whole.field_class)
     each = [_literal_ruling(literal, terms, own) for literal in subject.literals]
-    _rule_on_comparisons(subject.pattern, subject.literals, each, terms.floor)
+    if whole.treatment is Treatment.DROP:
+        each = [join(whole, ruling) for ruling in each]
+    _rule_on_comparisons(subject.pattern, each, terms.floor)
     for literal, ruling in zip(subject.literals, each, strict=True):
         rulings[f"pattern[{literal.index}]"] = ruling
-    if all(ruling.treatment is Treatment.DROP for ruling in each):
+    gone = all(ruling.treatment is Treatment.DROP for ruling in each)
+    if gone and whole.treatment is not Treatment.DROP:
         rulings["pattern"] = terms.floor.rule("unfit-pattern", whole.field_class)
 
 
@@ -363,9 +370,7 @@ def _literal_ruling(literal: Literal, terms: Terms, own: str) -> Ruling:
     return ruling
 
 
-def _rule_on_comparisons(
-    pattern: patterns.Pattern, literals: tuple[Literal, ...], each: list[Ruling], floor: Floor
-) -> None:
+def _rule_on_comparisons(pattern: patterns.Pattern, each: list[Ruling], floor: Floor) -> None:
     """Drop the comparisons that lose their meaning, and all that falls with them."""
     survivors = iter(surviving(pattern, [r.treatment is not Treatment.DROP for r in each]))
     wanted = next(survivors, None)

@@ -1,5 +1,6 @@
 """What an object says about itself, read once: leaves, pattern, values, marks and references."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_network
@@ -11,6 +12,7 @@ from exchange.proof.refused import Refused
 from indicators.stix import patterns
 
 # Naming who made an object, or marking it, does not link what it says to another object.
+_PLAIN_STEP = re.compile(r"[A-Za-z0-9_-]+")
 _NO_LINKS = frozenset({"created_by_ref", "object_marking_refs", "marking_ref"})
 
 
@@ -68,8 +70,21 @@ def read(obj: Mapping[str, Any]) -> Facts:
 
 
 def values_of(comparison: patterns.Comparison) -> tuple[Any, ...]:
-    """The values that one comparison names, in their order."""
-    return tuple(comparison.values)
+    """The values that one comparison names, in their order; of EXISTS an empty one.
+
+    So every comparison has a ruling of its own, also one that compares nothing.
+    """
+    return tuple(comparison.values) or ("",)
+
+
+def qualifiers(node: patterns.Node) -> Iterator[str]:
+    """The qualifiers of observations in a pattern, such as `WITHIN 300 SECONDS`."""
+    if isinstance(node, patterns.Joined):
+        for part in node.parts:
+            yield from qualifiers(part)
+    elif isinstance(node, patterns.Qualified):
+        yield node.qualifier
+        yield from qualifiers(node.inside)
 
 
 def _literals(pattern: patterns.Pattern) -> Iterator[Literal]:
@@ -84,11 +99,14 @@ def _literals(pattern: patterns.Pattern) -> Iterator[Literal]:
 
 
 def place_of(comparison: patterns.Comparison) -> tuple[str, ...]:
-    """The object path of a comparison as the catalogue writes it."""
+    """The object path of a comparison as the catalogue writes it; an odd step stays unknown."""
     return tuple(
-        "[]" if isinstance(step, int) or step in ("*", "[*]") else step.strip("'")
-        for step in comparison.path
+        "[]" if isinstance(step, int) or step == "*" else _step(step) for step in comparison.path
     )
+
+
+def _step(step: str) -> str:
+    return step if _PLAIN_STEP.fullmatch(step) else repr(step)
 
 
 def references(facts: Facts) -> Iterator[str]:

@@ -18,10 +18,10 @@ def kind_of(subject: Facts, floor: Floor) -> str | None:
     if by_type is not None or not subject.literals:
         return by_type
     table = floor.document["kind_of_observable"]
-    kinds = {table.get(literal.object_type) for literal in subject.literals}
-    if len(kinds) > 1:
+    kinds: set[str | None] = {table.get(literal.object_type) for literal in subject.literals}
+    kind = kinds.pop()
+    if kinds:
         return None
-    (kind,) = kinds
     if kind is not None and _only_api_keys(subject):
         return str(floor.document["kind_of_api_key"])
     return kind
@@ -71,7 +71,8 @@ def valid_until(subject: Facts, kind: str | None, floor: Floor) -> str | None:
     if any(_is_address(literal) for literal in subject.literals):
         days = min(days, document["address_days"])
     try:
-        start = coarsen.instant(str(subject.obj.get("valid_from")))
+        # From the day, not the moment: what is cut off `valid_from` must not show here either.
+        start = coarsen.day_down(coarsen.instant(str(subject.obj.get("valid_from"))))
         end = start + timedelta(days=min(days, document["days_at_most"]))
         if "valid_until" in subject.obj:
             end = min(end, coarsen.instant(str(subject.obj["valid_until"])))

@@ -143,7 +143,7 @@ def texts_of(subject: Facts) -> Iterator[str]:
             entry = catalogue.entry(subject.stix_type, leaf.parts)
             if entry is None or not _is_formal(entry.field_class, entry.grammar, leaf.value):
                 yield leaf.value
-            yield from (part for part in leaf.parts if _is_odd(part, entry))
+            yield from (str(part) for part in leaf.parts if _is_odd(part, entry))
     for literal in subject.literals:
         if isinstance(literal.value, str) and not _passes(literal):
             yield literal.value

@@ -10,7 +10,7 @@ from exchange.policy import catalogue, detectors, facts
 from exchange.policy.catalogue import Leaf
 from exchange.policy.facts import Facts
 from exchange.policy.terms import shipped_floor
-from indicators.stix.validate import Problem
+from indicators.stix.problems import Problem
 
 CONTENT_TYPES = frozenset(shipped_floor()["types"]["refused"])
 ENTROPY = 3.5  # bits for a character
@@ -74,17 +74,17 @@ def is_random(run: str) -> bool:
     text = _UUID.sub("", run).rstrip("=")
     if len(text) < 24 or _HEX.fullmatch(text):
         return False
-    return any(_is_mixed(part) for part in text.split("/")) or (
-        text.count("/") <= len(text) // 16 and _is_mixed(text)
-    )
+    # A key has a long run between separators, where a page's address has words.
+    chunk = max(re.split(r"[-_/]", text), key=len)
+    return len(chunk) >= 16 and _is_mixed(chunk) and _is_mixed(text)
 
 
-def _is_mixed(part: str) -> bool:
+def _is_mixed(text: str) -> bool:
     kinds = (str.isupper, str.islower, str.isdigit)
-    if len(part) < 24 or not all(sum(map(kind, part)) >= 2 for kind in kinds):
+    if not all(sum(map(kind, text)) >= 2 for kind in kinds):
         return False
-    counts = Counter(part)
-    bits = -sum(n / len(part) * math.log2(n / len(part)) for n in counts.values())
+    counts = Counter(text)
+    bits = -sum(n / len(text) * math.log2(n / len(text)) for n in counts.values())
     return bits > ENTROPY
 
 
@@ -100,7 +100,7 @@ def _named(subject: Facts, leaf: Leaf) -> str:
     # {"x_api_key": "..."} is a secret by its name, as `api_key = ...` in a text would be.
     key = str(leaf.parts[-1])
     unknown = catalogue.entry(subject.stix_type, leaf.parts) is None
-    return f"{key}: {leaf.value}" if unknown and _SECRET_NAME.search(key) else str(leaf.value)
+    return f"secret: {leaf.value}" if unknown and _SECRET_NAME.search(key) else str(leaf.value)
 
 
 def _is_formal(subject: Facts, leaf: Leaf) -> bool:

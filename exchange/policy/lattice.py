@@ -37,7 +37,11 @@ ALL = frozenset(Treatment)
 
 
 def join(one: Ruling, other: Ruling) -> Ruling:
-    """The stricter of two rulings; two ways of coarsening that do not compare give drop."""
+    """The stricter of two rulings.
+
+    Two ways of coarsening that do not compare give the least treatment above both, a token;
+    where the field class has none, `strictest` makes that a drop.
+    """
     if _scales_differ(one, other):
         return _irreconcilable(one, other)
     return max(one, other, key=_strictness)
@@ -77,7 +81,7 @@ def _scale(ruling: Ruling) -> str:
 
 def _irreconcilable(one: Ruling, other: Ruling) -> Ruling:
     named = max(one, other, key=_strictness)
-    return replace(named, treatment=Treatment.DROP, parameter=None)
+    return replace(named, treatment=Treatment.TOKEN, parameter=None)
 
 
 def _strictness(ruling: Ruling) -> tuple[int, int, bool, str, str, str]:

@@ -367,6 +367,8 @@ def _comparison(
     comparison: patterns.Comparison, passed: list[tuple[facts.Literal, Ruling]], work: _Work
 ) -> patterns.Comparison:
     values = tuple(literal.value for literal, _ in passed)
+    path = tuple("*" if isinstance(step, int) else step for step in comparison.path)
+    comparison = replace(comparison, path=path)  # a place in a list is handwriting
     entry = passed[0][0].entry
     field_class = entry.field_class if entry is not None else ""
     if passed[0][1].treatment is Treatment.TOKEN and field_class != "rekey":
@@ -399,8 +401,8 @@ _IN_PATTERN: dict[str, Callable[[Any, str, Scope], Any]] = {
     "address": lambda value, last, scope: canonical_address(value),
     "domain": lambda value, last, scope: value.lower(),
     "rekey": lambda value, last, scope: tokens.rekeyed(scope, last, value),
-    "token": lambda value, last, scope: value[:16] if last in ("bands", "[*]", "*") else value,
-    "fingerprint": lambda value, last, scope: _agent(value) if last.strip("'") == AGENT else value,
+    "token": lambda value, last, scope: value[:16] if last == "*" else value,
+    "fingerprint": lambda value, last, scope: _agent(value) if last == AGENT else value,
 }
 AGENT = "User-Agent"
 
