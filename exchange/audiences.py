@@ -10,8 +10,10 @@ from uuid import UUID
 
 from django.conf import settings
 
+from exchange import constants
 from exchange.models import FloorPolicy, MemberPolicyVersion
 from exchange.policy import decide, terms, tokens, windows
+from exchange.policy.outcomes import Context, Standing
 from exchange.proof.refused import Refused
 from indicators.models import Contribution
 from members.models import Acceptance, CircleMember, Member
@@ -74,14 +76,15 @@ def _floor(floor_id: int) -> terms.Floor:
     )
 
 
-def context(contribution: Contribution, *, now: datetime) -> decide.Context:
+def context(contribution: Contribution, *, now: datetime) -> Context:
     """What the decision needs to know of the contribution beside its objects."""
-    return decide.Context(
+    return Context(
         contributor=str(contribution.member_id),
         circle=str(contribution.circle_id),
         default_basis=tuple(contribution.default_basis),
         now=now,
         watch=frozenset(Member.objects.values_list("name", flat=True)),
+        constants=constants.ids(),
     )
 
 
@@ -90,8 +93,7 @@ def by_terms(
 ) -> Mapping[terms.Terms, tuple[UUID, ...]]:
     """The circle's members, the contributor among them, grouped by equal terms."""
     groups: dict[terms.Terms, list[UUID]] = defaultdict(list)
-    entitled = entitlements(circle_id)
-    for member_id, entitlement in sorted(entitled.items()):
+    for member_id, entitlement in sorted(entitlements(circle_id).items()):
         joined = terms.join(
             force.floor,
             force.policy,
@@ -99,7 +101,6 @@ def by_terms(
             contributor=str(contributor_id),
             circle=str(circle_id),
             on=now.date(),
-            circle_size=len(entitled),
         )
         groups[joined].append(member_id)
     return {key: tuple(ids) for key, ids in groups.items()}
@@ -125,6 +126,7 @@ def entitlements(circle_id: UUID) -> dict[UUID, terms.Entitlement]:
             agreement=member_id in agreed,
             tlp_ceiling=row.tlp_ceiling,
             active=row.state == "active",
+            circle_size=len(members),
         )
         for member_id, row in members.items()
     }
@@ -141,6 +143,6 @@ def standings(
     floor: terms.Floor,
     *,
     now: datetime,
-) -> tuple[decide.Standing, ...]:
+) -> tuple[Standing, ...]:
     """What holds for all recipients, decided over the whole contribution."""
     return decide.standing(objects, context(contribution, now=now), floor)

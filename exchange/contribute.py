@@ -18,8 +18,8 @@ from django.db import transaction
 from exchange import audiences, constants, ledger
 from exchange.celery import nudge
 from exchange.models import Hold, Outcome, ReleaseItem, Revocation
-from exchange.policy import decide, intake, windows
-from exchange.policy.catalogue import KNOWN_TYPES
+from exchange.policy import catalogue, intake, windows
+from exchange.policy.outcomes import Standing
 from exchange.proof import jcs
 from exchange.proof.refused import Forbidden, NotFound, Refused
 from indicators import store
@@ -32,11 +32,6 @@ from members.seals import for_member
 
 _LATE = "Older than the newest version that you contributed: stored, never released."
 _CONSTANT = "A public constant: the exchange serves its own copy, and references lead to that."
-_ISSUED = Problem(
-    "object.issued-here",
-    "id",
-    "The exchange issued this object. To say that you saw it, or that it is wrong, send a sighting.",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +104,7 @@ def accept(contribution_id: UUID, *, now: datetime) -> bool:
     held = Submission.objects.get(contribution=row)
     body = for_member(row.member_id).open(bytes(held.sealed), aad=_body_aad(row.id))
     candidates = _candidates(row.member_id, body)
-    stored = store.accept(row, candidates, known_types=KNOWN_TYPES, now=now)
+    stored = store.accept(row, candidates, is_known=catalogue.knows, now=now)
     messages = {r.position: r.problem.sentence for r in stored if r.problem is not None}
     messages |= _decide(row, stored, now=now)
     store.record_items(row, stored, messages)
@@ -210,12 +205,9 @@ def _problem(item: parse.Item, issued: frozenset[str], issuer: str) -> Problem |
     found = (*intake.problems(item.obj), *problems(item.obj))
     if found:
         return found[0]
-    is_observable = "created" not in item.obj
-    if is_observable or item.obj["id"] in constants.ids():
+    if item.obj["id"] in constants.ids():
         return None
-    if item.obj["id"] in issued or item.obj.get("created_by_ref") == issuer:
-        return _ISSUED
-    return None
+    return intake.looped(item.obj, issuer=issuer, held=issued)
 
 
 def _decide(
@@ -226,7 +218,7 @@ def _decide(
     kept = [result for result in stored if result.problem is None]
     rulings = audiences.standings(row, [r.obj for r in kept], force.floor, now=now)
     messages: dict[int, str] = {}
-    fresh: list[tuple[Outcome, decide.Standing]] = []
+    fresh: list[tuple[Outcome, Standing]] = []
     addressed = _already_addressed(row, kept)
     for result, standing in zip(kept, rulings, strict=True):
         if result.is_late:
@@ -252,7 +244,7 @@ def _decide(
 def _outcome(
     row: Contribution,
     result: store.Stored,
-    standing: decide.Standing,
+    standing: Standing,
     force: audiences.InForce,
     *,
     now: datetime,
@@ -270,7 +262,7 @@ def _outcome(
 
 
 def due_at(
-    standing: decide.Standing, force: audiences.InForce, *, now: datetime
+    standing: Standing, force: audiences.InForce, *, now: datetime
 ) -> datetime | None:
     """When something decided now leaves; never, unless it is accepted."""
     if standing.outcome != Outcome.Kind.ACCEPTED:
@@ -279,7 +271,7 @@ def due_at(
 
 
 def _holds(
-    row: Contribution, outcome: Outcome, standing: decide.Standing, *, now: datetime
+    row: Contribution, outcome: Outcome, standing: Standing, *, now: datetime
 ) -> list[Hold]:
     return [
         Hold(

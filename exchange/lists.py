@@ -14,7 +14,8 @@ from exchange import audiences, constants
 from exchange.models import ReleaseItem
 from exchange.policy import decide, tokens
 from exchange.policy.closure import Closed, Due, close
-from exchange.policy.decide import Standing, Verdict
+from exchange.policy.decide import Verdict
+from exchange.policy.outcomes import Standing
 from exchange.policy.render import Shape
 from exchange.policy.terms import Terms
 from indicators import store
@@ -52,7 +53,7 @@ class Held:
     rendition_id: int
     version_id: int | None
     stix_id: str
-    content_digest: bytes
+    content_digest: str
     circle_id: UUID | None
 
 
@@ -127,16 +128,16 @@ def holdings(object_ids: Iterable[UUID], recipients: Iterable[UUID]) -> Holdings
     )
     for recipient, object_id, rendition, version, stix_id, digest, circle in rows:
         held[(recipient, object_id)].append(
-            Held(rendition, version, stix_id, bytes(digest), circle)
+            Held(rendition, version, stix_id, bytes(digest).hex(), circle)
         )
     return held
 
 
 def holders_of_equal_bytes(
     circle_id: UUID, shapes: Iterable[Shape], recipients: Iterable[UUID]
-) -> frozenset[tuple[UUID, bytes]]:
+) -> frozenset[tuple[UUID, str]]:
     """Who already holds an observable of equal bytes through this circle, from whomever."""
-    digests = [shape.digest for shape in shapes if shape.is_observable]
+    digests = [bytes.fromhex(shape.digest) for shape in shapes if shape.is_observable]
     if not digests:
         return frozenset()
     rows = ReleaseItem.objects.filter(
@@ -145,7 +146,7 @@ def holders_of_equal_bytes(
         release__circle_id=circle_id,
         release__recipients__recipient_id__in=list(recipients),
     ).values_list("release__recipients__recipient_id", "rendition__content_digest")
-    return frozenset((recipient, bytes(digest)) for recipient, digest in rows)
+    return frozenset((recipient, bytes(digest).hex()) for recipient, digest in rows)
 
 
 def audiences_of(

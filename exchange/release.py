@@ -28,7 +28,8 @@ from exchange.models import (
     ReleaseRecipient,
     Rendition,
 )
-from exchange.policy import decide, render
+from exchange.policy import render
+from exchange.policy.outcomes import Standing, cleared
 from exchange.policy.render import Shape
 from exchange.proof import jcs
 from indicators import store
@@ -70,7 +71,7 @@ class _Act:
     contribution: Contribution
     force: audiences.InForce
     now: datetime
-    parts: dict[tuple[int, bytes], Part] = field(default_factory=dict)
+    parts: dict[tuple[int, str], Part] = field(default_factory=dict)
     # Further listings of a rendition that is held already, by rendition.
     again: dict[int, Part] = field(default_factory=dict)
     parcels: dict[UUID, list[Parcel]] = field(default_factory=lambda: defaultdict(list))
@@ -148,7 +149,7 @@ def constants_to(member_ids: Sequence[UUID], *, now: datetime) -> None:
     with transaction.atomic():
         floor_id, floor = audiences.floor_in_force(now=now)
         rows = _constant_renditions()
-        listing = [[row.stix_id, row.modified, bytes(row.digest).hex()] for row in rows]
+        listing = [[row.stix_id, row.modified or None, bytes(row.digest).hex()] for row in rows]
         release = Release(
             floor_id=floor_id,
             nominal_at=now,
@@ -219,7 +220,7 @@ def _freed_for(row: Outcome) -> frozenset[UUID]:
 
 def _decided_again(
     contribution: Contribution, force: audiences.InForce, *, now: datetime
-) -> tuple[dict[int, decide.Standing], dict[int, dict[str, Any]]]:
+) -> tuple[dict[int, Standing], dict[int, dict[str, Any]]]:
     """The whole contribution decided under the floor of now: the window's own decision."""
     items = Item.objects.filter(contribution=contribution, version__isnull=False)
     ids = list(dict.fromkeys(items.order_by("position").values_list("version_id", flat=True)))
@@ -231,13 +232,13 @@ def _decided_again(
     return {pk: ruling for pk, ruling in zip(order, rulings, strict=True) if pk}, objects
 
 
-def _with_approvals(row: Outcome, standing: decide.Standing) -> decide.Standing:
+def _with_approvals(row: Outcome, standing: Standing) -> Standing:
     """An approval clears the reasons that it names and nothing else."""
     approved = Hold.objects.filter(outcome=row, state=Hold.State.RELEASED)
-    return decide.cleared(standing, frozenset(approved.values_list("rule", flat=True)))
+    return cleared(standing, frozenset(approved.values_list("rule", flat=True)))
 
 
-def _keep_back(row: Outcome, standing: decide.Standing, *, now: datetime) -> None:
+def _keep_back(row: Outcome, standing: Standing, *, now: datetime) -> None:
     """A stricter floor since: what waited is held or withheld, and does not leave."""
     row.outcome = standing.outcome
     row.due_at = None
@@ -290,13 +291,13 @@ def _make_renditions(
             original_version=store.version_text(one.obj),
             source=sha256(jcs.encode(one.obj)).hexdigest(),
             verdict=verdict.digest,
-            rules=verdict.rules,
+            rules=tuple(sorted({ruling.rule for _, ruling in verdict.rulings})),
         )
     Rendition.objects.bulk_create(fresh, batch_size=2_000)
     _remember_minted(leaving, moments)
 
 
-def _newest_renditions(object_ids: Iterable[UUID]) -> dict[tuple[UUID, bytes], Rendition]:
+def _newest_renditions(object_ids: Iterable[UUID]) -> dict[tuple[UUID, str], Rendition]:
     """Only the newest of each object: content that comes back after a change is a new version."""
     rows = Rendition.objects.filter(object_id__in=list(object_ids)).order_by("id")
     newest: dict[UUID, list[Rendition]] = defaultdict(list)
@@ -307,7 +308,7 @@ def _newest_renditions(object_ids: Iterable[UUID]) -> dict[tuple[UUID, bytes], R
             newest[row.object_id].clear()
         newest[row.object_id].append(row)
     return {
-        (object_id, bytes(row.content_digest)): row
+        (object_id, bytes(row.content_digest).hex()): row
         for object_id, group in newest.items()
         for row in group
     }
@@ -343,7 +344,7 @@ def _rendition(one: lists.Leaving, shape: Shape, modified: datetime, issuer: str
         modified=made.version,
         body=made.body,
         digest=bytes.fromhex(made.digest),
-        content_digest=shape.digest,
+        content_digest=bytes.fromhex(shape.digest),
     )
 
 
@@ -651,7 +652,7 @@ def _constant_renditions() -> list[Rendition]:
             row = Rendition(
                 stix_id=obj["id"],
                 stix_type=obj["type"],
-                modified=store.version_text(obj),
+                modified=str(obj.get("modified", "")),
                 body=body,
                 digest=digest,
                 content_digest=digest,
@@ -668,15 +669,15 @@ def _seal_slots(release: Release, slots: Mapping[str, Any]) -> None:
     )
 
 
-def _items(listing: Sequence[Sequence[str]]) -> dict[str, Any]:
+def _items(listing: Sequence[Sequence[str | None]]) -> dict[str, Any]:
     """One object stands in the slot itself, several as the digest of their list."""
     if len(listing) == 1:
         return {"id": listing[0][0], "version": listing[0][1], "rendition": listing[0][2]}
     return {"items": {"count": len(listing), "sha256": _sha(listing)}}
 
 
-def _line(part: Part) -> list[str]:
-    return [part.rendition.stix_id, part.rendition.modified, _digest(part)]
+def _line(part: Part) -> list[str | None]:
+    return [part.rendition.stix_id, part.rendition.modified or None, _digest(part)]
 
 
 def _digest(part: Part) -> str:

@@ -1,6 +1,6 @@
 """Store a contribution: every object stored or refused, all at once, sealed and indexed."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -126,7 +126,7 @@ def accept(
     contribution: Contribution,
     candidates: Sequence[Candidate],
     *,
-    known_types: frozenset[str],
+    is_known: Callable[[str], bool],
     now: datetime,
 ) -> tuple[Stored, ...]:
     """Store what is valid by form; the caller holds the transaction.
@@ -169,7 +169,7 @@ def accept(
             Stored(candidate.position, candidate.obj, None, row.id, is_late=version.is_late)
         )
     for made in names.made:
-        if made.stix_type not in known_types:
+        if not is_known(made.stix_type):
             made.stix_type = "other"
     ForumObject.objects.bulk_create(names.made, batch_size=_BATCH)
     _write(rows, names.seal)
@@ -242,7 +242,7 @@ def _by_version(candidate: Candidate) -> tuple[int, int]:
     return ns, candidate.position
 
 
-def _known_versions(objects: Any) -> dict[tuple[UUID, int], Version]:
+def _known_versions(objects: Iterable[ForumObject]) -> dict[tuple[UUID, int], Version]:
     rows = Version.objects.filter(object__in=[row.id for row in objects])
     return {(row.object_id, row.modified_ns): row for row in rows}
 
@@ -307,7 +307,7 @@ def _observables(obj: Mapping[str, Any]) -> Iterator[tuple[str, bytes]]:
             tree = patterns.parse(str(obj["pattern"]))
         except Refused:
             return
-        for comparison in patterns.comparisons(tree):
+        for comparison in tree.comparisons():
             for value in comparison.values:
                 yield _indexed(comparison.object_type, value)
         return

@@ -21,7 +21,7 @@ class Rendition(models.Model):
     )
     stix_id = models.TextField()
     stix_type = models.TextField()
-    # `modified`, else `created`, as written in the body; a steady time for observables.
+    # `modified` as written in the body; empty where there is none (observables, markings).
     modified = models.TextField()
     body = models.BinaryField()
     digest = models.BinaryField()

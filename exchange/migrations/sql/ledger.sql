@@ -131,7 +131,7 @@ DO $$
 BEGIN
     IF to_regclass('ledger_signing_key') IS NOT NULL THEN  -- a later migration makes it
         GRANT SELECT ON ledger_signing_key TO weir_web, weir_worker, weir_sequencer;
-        GRANT INSERT ON ledger_signing_key TO weir_sequencer;
+        GRANT INSERT, UPDATE (status) ON ledger_signing_key TO weir_sequencer;
     END IF;
 END
 $$;
