@@ -2,5 +2,8 @@
 
 from django.urls import URLPattern, URLResolver
 
+from exchange.api import ledger
+
 urlpatterns: list[URLPattern | URLResolver] = []
-public_urls: list[URLPattern | URLResolver] = []
+# The log (members only) and the JWKS stand beside /api/.
+public_urls: list[URLPattern | URLResolver] = [*ledger.urlpatterns]

@@ -3,6 +3,7 @@
 from exchange.ledger.intake import enter_release, record
 from exchange.ledger.keys import announce, jwks, vkeys
 from exchange.ledger.reading import (
+    MOST_OPENINGS,
     checkpoint,
     consistency,
     entries,
@@ -17,6 +18,7 @@ from exchange.ledger.sequencer import integrate, origin, publish
 from exchange.ledger.statements import state_day
 
 __all__ = [
+    "MOST_OPENINGS",
     "announce",
     "checkpoint",
     "consistency",

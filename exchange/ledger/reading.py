@@ -132,11 +132,14 @@ def openings(
 
 def openings_of(principal: Principal, digest: bytes) -> tuple[Opening, ...]:
     """The caller's openings that tell of a rendition with this digest."""
+    member_id = principal.member_id
+    if member_id is None:
+        return ()
     releases = ReleaseItem.objects.filter(rendition__digest=digest).values("release_id")
     parts = ReleaseRecipient.objects.filter(release_id__in=releases, idx__isnull=False)
-    mine = Q(recipient_id=principal.member_id) | Q(member_id=principal.member_id)
-    indexes = list(parts.filter(mine).values_list("idx", flat=True))
-    rows = _shown(principal).filter(idx__in=indexes, member_id=principal.member_id)
+    mine = Q(recipient_id=member_id) | Q(member_id=member_id)
+    indexes = [idx for idx in parts.filter(mine).values_list("idx", flat=True) if idx is not None]
+    rows = _shown(principal).filter(idx__in=indexes, member_id=member_id)
     return _openings(rows.order_by("idx", "slot")[:MOST_OPENINGS])
 
 

@@ -138,7 +138,7 @@ def integrate(*, now: datetime) -> int | None:
     _keep(entries)  # 6
     _move_on(accounts)
     _number_rows(entries)
-    _grow(head, [merkle.leaf_hash(entry.leaf) for entry in entries])  # 7
+    grow(head, [merkle.leaf_hash(entry.leaf) for entry in entries])  # 7
     return len(parts)
 
 
@@ -167,7 +167,7 @@ def _publish(signer: Signer, *, now: datetime) -> int | None:
     # Kept outside of the database first: what anyone may have seen is never forgotten by a restore.
     keep_last(signed)
     at = now if last is None else max(now, last.at + timedelta(microseconds=1 + last.spread))
-    span = {"first": first, "end": head.size, "at": at}
+    span: dict[str, int | datetime] = {"first": first, "end": head.size, "at": at}
     with connection.cursor() as cursor:
         cursor.execute(_SPREAD, span)
         (spread,) = cursor.fetchone()
@@ -209,6 +209,26 @@ def read_tiles(tiles: Iterable[merkle.Tile]) -> dict[merkle.Tile, bytes]:
         for level, n in tiles
         for hashes in LedgerTile.objects.filter(level=level, n=n).values_list("hashes", flat=True)
     }
+
+
+def grow(head: LedgerHead, leaf_hashes: Sequence[bytes]) -> None:
+    """Append leaves to the tiles, and move the head there."""
+    edge = read_tiles(merkle.edge_of(head.size))
+    if merkle.edge_root(edge, head.size) != bytes(head.root):
+        raise Refused("ledger.diverged", "The tiles do not lead to the head of the ledger.")
+    changed, root = merkle.append(edge, head.size, leaf_hashes)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _TILES,
+            [
+                [level for level, _ in changed],
+                [n for _, n in changed],
+                list(changed.values()),
+            ],
+        )
+    head.size += len(leaf_hashes)
+    head.root = root
+    head.save(update_fields=["size", "root"])
 
 
 def _is_ours() -> bool:
@@ -363,25 +383,6 @@ def _number_rows(entries: Sequence[Entry]) -> None:
                     [each.from_running for each in contributions],
                 ],
             )
-
-
-def _grow(head: LedgerHead, leaf_hashes: Sequence[bytes]) -> None:
-    edge = read_tiles(merkle.edge_of(head.size))
-    if merkle.edge_root(edge, head.size) != bytes(head.root):
-        raise Refused("ledger.diverged", "The tiles do not lead to the head of the ledger.")
-    changed, root = merkle.append(edge, head.size, leaf_hashes)
-    with connection.cursor() as cursor:
-        cursor.execute(
-            _TILES,
-            [
-                [level for level, _ in changed],
-                [n for _, n in changed],
-                list(changed.values()),
-            ],
-        )
-    head.size += len(leaf_hashes)
-    head.root = root
-    head.save(update_fields=["size", "root"])
 
 
 def _signed(checkpoint: note.Checkpoint, signer: Signer) -> str:

@@ -1,0 +1,114 @@
+"""The process that numbers what was committed and signs the log; any number may stand in."""
+
+import time
+from argparse import ArgumentParser
+from datetime import UTC, datetime
+from typing import Any
+
+import psycopg
+import structlog
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+from django.db import connection
+from django.db.utils import Error as DatabaseError
+
+from exchange import ledger, telemetry
+from exchange.ledger import check, intake, sequencer
+from exchange.management.processes import ending_on_signals
+from exchange.proof.keys import Signer
+from exchange.proof.refused import Refused
+from exchange.signers import signer_for
+
+log = structlog.get_logger()
+
+EVERY = 5.0  # seconds without a word until we look by ourselves
+LEAST = 0.1  # seconds between two batches, so that a burst becomes one
+LONGEST = 5.0  # seconds of back-off while the database or the signer is away
+
+
+class Command(BaseCommand):
+    """`manage.py sequence`: runs until it is told to end."""
+
+    help = "Number what was committed, sign checkpoints; runs until it is told to end."
+    requires_system_checks = ()
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """No arguments: the settings say it all."""
+
+    def handle(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - Django's signature
+        """Start the loop with the ledger's signer; it is the only key of this process."""
+        if settings.DATABASE_ROLE != "sequencer":
+            raise CommandError("Start the sequencer with DATABASE_ROLE=sequencer.")
+        try:
+            signer = signer_for(settings.SIGNER_LEDGER)
+            with ending_on_signals():
+                run(signer)
+        except Refused as refused:
+            raise CommandError(refused.sentence) from None
+
+
+def run(signer: Signer) -> None:
+    """Sequence until the process ends; only a log that has diverged ends it from inside."""
+    pause = LEAST
+    is_listening = False
+    while True:
+        started = time.monotonic()
+        try:
+            if not is_listening:
+                _listen(signer)
+                is_listening = True
+            is_full = _round(signer)
+            pause = LEAST
+        except (DatabaseError, psycopg.Error) as error:
+            pause = _back_off("sequencer.no-database", error, pause)
+            is_listening = False
+            connection.close()
+            continue
+        except Refused as refused:
+            if refused.code == "ledger.diverged":
+                raise
+            pause = _back_off("sequencer.refused", refused, pause)
+        except Exception as error:  # noqa: BLE001 - the outermost loop: a signer may raise anything
+            pause = _back_off("sequencer.failed", error, pause)
+        else:
+            time.sleep(max(0.0, LEAST - (time.monotonic() - started)))
+            is_listening = is_full or _wait()
+
+
+def _listen(signer: Signer) -> None:
+    """Check the log before anything is signed on this connection, then hear of commits."""
+    check.start_up()
+    ledger.announce("ledger", signer.public, now=datetime.now(UTC))
+    with connection.cursor() as cursor:
+        cursor.execute(f"LISTEN {intake.CHANNEL}")
+    log.info("sequencer.ready", size=ledger.published_size())
+
+
+def _round(signer: Signer) -> bool:
+    """One batch and one checkpoint; whether the batch was full, so that more may be waiting."""
+    count = ledger.integrate(now=datetime.now(UTC))
+    size = None if count is None else ledger.publish(signer, now=datetime.now(UTC))
+    if count:
+        telemetry.count("ledger.entries", count)
+    if size is not None:
+        log.info("ledger.published", size=size, entries=count)
+    return count == sequencer.BATCH
+
+
+def _wait() -> bool:
+    """Until a commit is heard of, or the time is over; False when the connection is gone."""
+    try:
+        raw: psycopg.Connection = connection.connection
+        for _ in raw.notifies(timeout=EVERY, stop_after=1):
+            pass
+    except psycopg.Error:
+        connection.close()
+        return False
+    return True
+
+
+def _back_off(what: str, error: Exception, pause: float) -> float:
+    telemetry.count(what)
+    log.warning(what, error=type(error).__name__, code=getattr(error, "code", None))
+    time.sleep(pause)
+    return min(pause * 2, LONGEST)
