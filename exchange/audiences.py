@@ -93,7 +93,8 @@ def by_terms(
 ) -> Mapping[terms.Terms, tuple[UUID, ...]]:
     """The circle's members, the contributor among them, grouped by equal terms."""
     groups: dict[terms.Terms, list[UUID]] = defaultdict(list)
-    for member_id, entitlement in sorted(entitlements(circle_id).items()):
+    entitled = entitlements(circle_id)
+    for member_id, entitlement in sorted(entitled.items()):
         joined = terms.join(
             force.floor,
             force.policy,
@@ -101,6 +102,7 @@ def by_terms(
             contributor=str(contributor_id),
             circle=str(circle_id),
             on=now.date(),
+            circle_size=len(entitled),
         )
         groups[joined].append(member_id)
     return {key: tuple(ids) for key, ids in groups.items()}
@@ -126,7 +128,6 @@ def entitlements(circle_id: UUID) -> dict[UUID, terms.Entitlement]:
             agreement=member_id in agreed,
             tlp_ceiling=row.tlp_ceiling,
             active=row.state == "active",
-            circle_size=len(members),
         )
         for member_id, row in members.items()
     }
