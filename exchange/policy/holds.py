@@ -139,11 +139,14 @@ def _by_text(subject: Facts, context: Context, floor: Floor) -> Iterator[Named]:
 def texts_of(subject: Facts) -> Iterator[str]:
     """The strings of an object that do not pass: a detector reads them, nobody else."""
     for leaf in subject.leaves:
-        if isinstance(leaf.value, str) and leaf.parts[0] not in _UNREAD:
-            entry = catalogue.entry(subject.stix_type, leaf.parts)
-            if entry is None or not _is_formal(entry.field_class, entry.grammar, leaf.value):
-                yield leaf.value
-            yield from (str(part) for part in leaf.parts if _is_odd(part, entry))
+        if leaf.parts[0] in _UNREAD:
+            continue
+        entry = catalogue.entry(subject.stix_type, leaf.parts)
+        yield from (str(part) for part in leaf.parts if _is_odd(part, entry))
+        if isinstance(leaf.value, str) and (
+            entry is None or not _is_formal(entry.field_class, entry.grammar, leaf.value)
+        ):
+            yield leaf.value
     for literal in subject.literals:
         if isinstance(literal.value, str) and not _passes(literal):
             yield literal.value

@@ -284,7 +284,6 @@ class Entitlement:
     agreement: bool
     tlp_ceiling: str
     active: bool
-    circle_size: int | None = None  # members of the circle addressed, where somebody counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,7 +313,7 @@ class Terms:
         return dict(self.delay_seconds).get(sensitivity, 0)
 
 
-def join(
+def join(  # noqa: PLR0913 - the circumstances of one act of sharing, each named at the call
     floor: Floor,
     member_policy: MemberPolicy,
     entitlement: Entitlement,
@@ -322,13 +321,14 @@ def join(
     contributor: str,
     circle: str,
     on: date,
+    circle_size: int | None = None,
 ) -> Terms:
     """The terms of one recipient for what a contributor addresses to a circle on a day."""
     own = entitlement.member == contributor
     kinds = dict(member_policy.deny_kinds).get(entitlement.member, frozenset())
     withheld = _withheld(floor, entitlement, circle=circle, on=on)
     if withheld is None:
-        withheld = _too_small(floor, member_policy, entitlement.circle_size, own=own)
+        withheld = _too_small(floor, member_policy, circle_size, own=own)
     if withheld is None and not own and entitlement.member in member_policy.deny_recipients:
         rule = member_policy.rule_id("deny-recipient")
         text = "The contributor's own policy does not send to this recipient."

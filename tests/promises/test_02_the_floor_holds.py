@@ -86,7 +86,6 @@ def test_terms_of_equal_recipients_are_equal(policy: dict[str, Any]) -> None:
         ("floor/1/inactive", {"active": False}),
         ("floor/1/no-agreement", {"agreement": False}),
         ("floor/1/not-in-circle", {"circles": frozenset({"relay watch"})}),
-        ("floor/1/small-circle", {"circle_size": 2}),
     ],
 )
 def test_who_may_not_receive_gets_nothing(rule: str, changes: dict[str, Any]) -> None:
@@ -96,6 +95,20 @@ def test_who_may_not_receive_gets_nothing(rule: str, changes: dict[str, Any]) ->
     verdict = decide.verdict(obj, material.stands(obj), under)
     assert verdict.withheld is not None
     assert verdict.withheld.rule == rule
+
+
+@pytest.mark.parametrize(("size", "rule"), [(2, "floor/1/small-circle"), (3, None), (None, None)])
+def test_a_circle_of_two_is_no_circle(size: int | None, rule: str | None) -> None:
+    under = join(
+        material.FLOOR,
+        MemberPolicy.none(),
+        material.BOREALIS,
+        contributor="aurora",
+        circle="forum",
+        on=material.ON,
+        circle_size=size,
+    )
+    assert (under.withhold_all.rule if under.withhold_all else None) == rule
 
 
 def test_without_a_legal_basis_nothing_leaves() -> None:
