@@ -260,3 +260,25 @@ def test_a_floor_with_a_gap_does_not_parse(change: dict[str, Any], code: str) ->
 def test_a_new_quarter_ends_the_tokens_of_the_last() -> None:
     obj = {**TOKEN, **EPOCH}
     assert material.stands(obj, now=datetime(2027, 1, 1, tzinfo=UTC)).outcome == "withheld"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "left"),
+    [
+        ("[domain-name:value IN ('a.example', 'a price')]", "[domain-name:value IN ('a.example')]"),
+        ("[domain-name:value NOT IN ('a.example', 'a price')]", None),
+        ("[domain-name:value = 'a.example' AND file:name = 'a price']", None),
+        ("[domain-name:value = 'a.example'] FOLLOWEDBY [file:name = 'a price']", None),
+        (
+            "[domain-name:value = 'a.example'] OR [file:name = 'a price']",
+            "[domain-name:value = 'a.example']",
+        ),
+    ],
+)
+def test_what_would_match_more_without_a_part_goes_with_it(pattern: str, left: str | None) -> None:
+    came = material.released([material.indicator(pattern=pattern)])
+    bodies = [json.loads(rendition.body) for rendition in came.renditions.values()]
+    assert [body["pattern"] for body in bodies] == ([left] if left else [])
+    if left is None:
+        literals = [r for path, r in came.verdicts[0].rulings if path.startswith("pattern[")]
+        assert all(ruling.treatment.name == "DROP" for ruling in literals)
