@@ -43,6 +43,8 @@ _STAGE = """
         ON COMMIT DELETE ROWS;
     CREATE TEMPORARY TABLE IF NOT EXISTS new_slot (idx bigint, slot text, member uuid,
         digest bytea, sealed bytea) ON COMMIT DELETE ROWS;
+    DELETE FROM new_entry;  -- a second batch in one transaction
+    DELETE FROM new_slot;
 """
 _COPY_ENTRY = "COPY new_entry FROM STDIN"
 _COPY_SLOT = "COPY new_slot FROM STDIN"
