@@ -12,7 +12,7 @@ from uuid import UUID
 
 from django.db.models import Count, Q, QuerySet
 
-from exchange import audiences
+from exchange import audiences, ledger, lens
 from exchange.models import (
     Delivery,
     FloorPolicy,
@@ -112,7 +112,7 @@ class OwnObject:
     released_at: datetime | None
     holds: tuple[tuple[str, str, str, str], ...]
     told: tuple[Told, ...]
-    views: tuple[audiences.AudienceView, ...]
+    views: tuple[lens.AudienceView, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,7 +248,7 @@ def own_object(principal: Principal, version_id: int, *, now: datetime) -> OwnOb
         released_at=outcome.released_at,
         holds=tuple((h.field_class, h.rule, h.basis, h.state) for h in holds),
         told=_told(version, holds),
-        views=audiences.lens(principal, version_id, now=now),
+        views=lens.views(principal, version_id, now=now),
     )
 
 
@@ -285,7 +285,7 @@ def entries(principal: Principal, *, slot: str, before: int | None = None) -> Pa
     owner = {"to": "to_member_id", "from": "from_member_id"}.get(slot)
     if owner is None:
         raise NotFound
-    rows = LedgerEntry.objects.filter(**{owner: member_id})
+    rows = LedgerEntry.objects.filter(**{owner: member_id}, idx__lt=ledger.published_size())
     if before is not None:
         rows = rows.filter(idx__lt=before)
     page = list(rows.order_by("-idx")[: PAGE + 1])

@@ -15,10 +15,10 @@ from uuid import UUID
 from django.conf import settings
 from django.db import transaction
 
-from exchange import audiences, constants, ledger
+from exchange import audiences, constants, ledger, lens
 from exchange.celery import nudge
 from exchange.models import Hold, Outcome, ReleaseItem, Revocation
-from exchange.policy import catalogue, intake, windows
+from exchange.policy import catalogue, explain, intake, windows
 from exchange.policy.outcomes import Standing
 from exchange.proof import jcs
 from exchange.proof.refused import Forbidden, NotFound, Refused
@@ -57,6 +57,35 @@ class Status:
     failures: int
     pendings: int
     items: tuple[StatusItem, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PreviewAudience:
+    """What recipients who see it alike would get of one object."""
+
+    members: tuple[str, ...]
+    lines: tuple[explain.Line, ...]
+    body: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class PreviewItem:
+    """What would become of one object."""
+
+    position: int
+    stix_id: str
+    stix_type: str
+    outcome: str
+    sentence: str
+    leaves_at: datetime | None
+    audiences: tuple[PreviewAudience, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What would become of a contribution."""
+
+    items: tuple[PreviewItem, ...]
 
 
 @transaction.atomic
@@ -127,8 +156,10 @@ def waiting(*, limit: int = 200) -> tuple[UUID, ...]:
 
 def status(principal: Principal, contribution_id: UUID) -> Status:
     """The state of one's own contribution; `complete` once it can be read back."""
+    if principal.member_id is None:
+        raise NotFound
     row = Contribution.objects.filter(pk=contribution_id, member_id=principal.member_id).first()
-    if row is None or principal.member_id is None:
+    if row is None:
         raise NotFound
     is_complete = row.state == Contribution.State.COMPLETE and row.added_at is not None
     items = Item.objects.filter(contribution=row).order_by("position") if is_complete else ()
@@ -142,6 +173,47 @@ def status(principal: Principal, contribution_id: UUID) -> Status:
         pendings=0 if is_complete else row.total,
         items=tuple(_status_item(item) for item in items),
     )
+
+
+def preview(
+    principal: Principal,
+    body: bytes,
+    *,
+    circle_id: UUID,
+    default_basis: Sequence[str] = (),
+    now: datetime,
+) -> Preview:
+    """What today's policies would make of a body, object by object; nothing is stored."""
+    member_id = _may_contribute(principal, circle_id)
+    draft = Contribution(
+        member_id=member_id,
+        circle_id=circle_id,
+        default_basis=list(default_basis),
+        received_at=now,
+    )
+    candidates = candidates_of(member_id, parse.items(body, _limits()))
+    kept = [one for one in candidates if one.problem is None]
+    force = audiences.in_force(member_id, now=now)
+    standings = audiences.standings(draft, [one.obj for one in kept], force.floor, now=now)
+    leaving = lens.prospective(draft, [one.obj for one in kept], standings)
+    seen = lens.foresee(draft, leaving, force, now=now)
+    items = [_refused_item(one) for one in candidates if one.problem is not None]
+    for place, (one, standing) in enumerate(zip(kept, standings, strict=True)):
+        items.append(
+            PreviewItem(
+                position=one.position,
+                stix_id=str(one.obj["id"]),
+                stix_type=str(one.obj["type"]),
+                outcome=standing.outcome,
+                sentence=standing.sentence,
+                leaves_at=due_at(standing, force, now=now),
+                audiences=tuple(
+                    PreviewAudience(view.names, view.lines, view.body)
+                    for view in seen.by_position[place]
+                ),
+            )
+        )
+    return Preview(tuple(sorted(items, key=lambda item: item.position)))
 
 
 @transaction.atomic
@@ -228,10 +300,10 @@ def _decide(
             messages[result.position] = _CONSTANT
             continue
         messages[result.position] = standing.sentence
-        if result.version_id in addressed:
+        if result.version_id is None or result.version_id in addressed:
             continue
         addressed.add(result.version_id)
-        fresh.append((_outcome(row, result, standing, force, now=now), standing))
+        fresh.append((_outcome(row, result.version_id, standing, force, now=now), standing))
     Outcome.objects.bulk_create([outcome for outcome, _ in fresh], batch_size=2_000)
     Hold.objects.bulk_create(
         [hold for outcome, standing in fresh for hold in _holds(row, outcome, standing, now=now)],
@@ -243,14 +315,14 @@ def _decide(
 
 def _outcome(
     row: Contribution,
-    result: store.Stored,
+    version_id: int,
     standing: Standing,
     force: audiences.InForce,
     *,
     now: datetime,
 ) -> Outcome:
     return Outcome(
-        version_id=result.version_id,
+        version_id=version_id,
         circle_id=row.circle_id,
         member_id=row.member_id,
         contribution=row,
@@ -261,18 +333,14 @@ def _outcome(
     )
 
 
-def due_at(
-    standing: Standing, force: audiences.InForce, *, now: datetime
-) -> datetime | None:
+def due_at(standing: Standing, force: audiences.InForce, *, now: datetime) -> datetime | None:
     """When something decided now leaves; never, unless it is accepted."""
     if standing.outcome != Outcome.Kind.ACCEPTED:
         return None
     return force.opening(standing.sensitivity, after=now)
 
 
-def _holds(
-    row: Contribution, outcome: Outcome, standing: Standing, *, now: datetime
-) -> list[Hold]:
+def _holds(row: Contribution, outcome: Outcome, standing: Standing, *, now: datetime) -> list[Hold]:
     return [
         Hold(
             outcome=outcome,
@@ -289,7 +357,7 @@ def _holds(
 
 
 def _already_addressed(row: Contribution, kept: Sequence[store.Stored]) -> set[int | None]:
-    ids = [result.version_id for result in kept if result.is_repeat]
+    ids = [r.version_id for r in kept if r.is_repeat and r.version_id is not None]
     rows = Outcome.objects.filter(circle_id=row.circle_id, version_id__in=ids)
     return set(rows.values_list("version_id", flat=True))
 
@@ -350,6 +418,19 @@ def _may_contribute(principal: Principal, circle_id: UUID) -> UUID:
     if len(members) < 3:
         raise Refused("circle.too-small", "A circle carries nothing before it has three members.")
     return principal.member_id
+
+
+def _refused_item(one: store.Candidate) -> PreviewItem:
+    sentence = one.problem.sentence if one.problem else ""
+    return PreviewItem(
+        position=one.position,
+        stix_id=str(one.obj.get("id", "")),
+        stix_type=str(one.obj.get("type", "")),
+        outcome="refused",
+        sentence=sentence,
+        leaves_at=None,
+        audiences=(),
+    )
 
 
 def _status_item(item: Item) -> StatusItem:

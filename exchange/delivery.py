@@ -139,7 +139,7 @@ def drain(subscription_id: UUID, *, resolver: outbound.Resolve = outbound.resolv
 
 
 def sweep(*, now: datetime) -> int:
-    """Find what a lost hint or a dead worker left: lapsed leases, and subscriptions that are due."""
+    """Find what a lost hint or a dead worker left: lapsed leases, subscriptions that are due."""
     lapsed = Delivery.objects.filter(state=_State.SENDING).filter(
         Q(subscription__lease_until__lt=now) | Q(subscription__lease_until__isnull=True)
     )
@@ -165,8 +165,7 @@ def subscribe(
     """Register an endpoint; nothing is sent to it but a signed test before that is answered."""
     member = _may_manage(principal)
     outbound.check_url(url, domains=member.verified_domains, exempt=settings.OUTBOUND_EXEMPT)
-    seats = CircleMember.objects.filter(member=member, circle_id=circle_id, left_at__isnull=True)
-    if circle_id is not None and not seats.exists():
+    if circle_id is not None and not _has_seat(member, circle_id):
         raise NotFound
     row = Subscription.objects.create(
         member=member,
@@ -242,6 +241,8 @@ def replay(principal: Principal, delivery_id: UUID, *, now: datetime) -> UUID:
 
 def subscriptions(principal: Principal) -> tuple[SubscriptionRow, ...]:
     """The member's subscriptions, oldest first."""
+    if principal.member_id is None:
+        return ()
     rows = (
         Subscription.objects.filter(member_id=principal.member_id)
         .exclude(state=_Sub.REMOVED)
@@ -274,6 +275,8 @@ def deliveries(
     principal: Principal, subscription_id: UUID, *, limit: int = 100
 ) -> tuple[DeliveryRow, ...]:
     """The newest deliveries of one subscription with their attempts."""
+    if principal.member_id is None:
+        return ()
     rows = (
         Delivery.objects.filter(member_id=principal.member_id, subscription_id=subscription_id)
         .select_related("release")
@@ -364,10 +367,15 @@ def _is_entitled(member: Member, row: Delivery) -> bool:
     if row.release is None:
         return True
     circle_id = row.release.circle_id
-    seats = CircleMember.objects.filter(member=member, circle_id=circle_id, left_at__isnull=True)
-    if circle_id is not None and not seats.exists():
+    if circle_id is not None and not _has_seat(member, circle_id):
         return False
     return not ReleaseItem.objects.filter(release=row.release, recalled=True).exists()
+
+
+def _has_seat(member: Member, circle_id: UUID) -> bool:
+    return CircleMember.objects.filter(
+        member=member, circle_id=circle_id, left_at__isnull=True
+    ).exists()
 
 
 def _begin(row: Delivery) -> Attempt:
@@ -388,7 +396,7 @@ def _message(row: Delivery) -> tuple[bytes, dict[str, str]]:
     issued = int(timezone.now().timestamp())
     digest = sha256(body)
     seqs = ReleaseRecipient.objects.filter(
-        release_id=row.release_id, recipient_id=row.member_id, to_seq__isnull=False
+        release__deliveries=row, recipient_id=row.member_id, to_seq__isnull=False
     ).values_list("to_seq", flat=True)
     token = claims.Delivery(
         iss=settings.WEIR_BASE_URL,
@@ -398,7 +406,7 @@ def _message(row: Delivery) -> tuple[bytes, dict[str, str]]:
         iat=issued,
         exp=issued + claims.WINDOW,
         seq=row.seq or 0,
-        seqs=claims.spell_ranges(n for n in seqs if n is not None) if row.release_id else "",
+        seqs=claims.spell_ranges(n for n in seqs if n is not None),
         event=row.event,
         sha256=digest.hexdigest(),
         size=len(body),

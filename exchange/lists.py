@@ -17,7 +17,6 @@ from exchange.policy.closure import Closed, Due, close
 from exchange.policy.decide import Verdict
 from exchange.policy.outcomes import Standing
 from exchange.policy.render import Shape
-from exchange.policy.terms import Terms
 from indicators import store
 from indicators.models import Contribution, ForumObject, Version
 from indicators.stix import references

@@ -27,6 +27,7 @@ from exchange.models import (
     ReleaseItem,
     ReleaseRecipient,
     Rendition,
+    Revocation,
 )
 from exchange.policy import render
 from exchange.policy.outcomes import Standing, cleared
@@ -34,6 +35,7 @@ from exchange.policy.render import Shape
 from exchange.proof import jcs
 from indicators import store
 from indicators.models import Contribution, ForumObject, Item
+from indicators.stix import markings
 from members.seals import Seal, for_member
 
 MOST_OBJECTS = 500
@@ -93,6 +95,14 @@ def open_windows(*, now: datetime) -> int:
     shuffled = list(ids)
     SystemRandom().shuffle(shuffled)
     return sum(release_contribution(contribution_id, now=now) for contribution_id in shuffled)
+
+
+def revoke_due(*, now: datetime) -> int:
+    """In the daily window: what its contributor withdrew is revoked for everyone who holds it."""
+    due = Revocation.objects.filter(due_at__lte=now, done_at__isnull=True)
+    shuffled = list(due.values_list("id", flat=True))
+    SystemRandom().shuffle(shuffled)
+    return sum(_revoke(pk, now=now) for pk in shuffled)
 
 
 @transaction.atomic
@@ -167,6 +177,96 @@ def constants_to(member_ids: Sequence[UUID], *, now: datetime) -> None:
         _enter(release, member_ids, contributor=None, told=True, now=now)
 
 
+@transaction.atomic
+def _revoke(revocation_id: int, *, now: datetime) -> int:
+    """One revoked version for all holders; an observable is no longer served instead."""
+    _hold_policies_still()
+    due = (
+        Revocation.objects.select_for_update(skip_locked=True)
+        .select_related("object")
+        .filter(pk=revocation_id, done_at__isnull=True)
+        .first()
+    )
+    if due is None:
+        return 0
+    due.done_at = now
+    due.save(update_fields=["done_at"])
+    items = ReleaseItem.objects.filter(rendition__object=due.object, recalled=False)
+    newest = items.select_related("rendition", "release").order_by("-id").first()
+    if newest is None:
+        return 0
+    if not newest.rendition.modified:
+        items.update(recalled=True)
+        return 0
+    holders = set(
+        ReleaseRecipient.objects.filter(
+            release__items__in=items, recipient__isnull=False
+        ).values_list("recipient_id", flat=True)
+    )
+    row = _revoked(due, newest.rendition)
+    release = _revoking_release(due, newest.release, row, now=now)
+    members = [member_id for member_id in holders if member_id is not None]
+    _enter(release, members, contributor=due.member_id, told=True, now=now)
+    _mark_superseded({due.object_id})
+    return 1
+
+
+def _revoked(due: Revocation, newest: Rendition) -> Rendition:
+    shown = orjson.loads(bytes(newest.body))
+    nominal = due.due_at.replace(microsecond=0)
+    moment = nominal + timedelta(microseconds=1 + randbelow(999_999))
+    if due.object.minted_at is not None and due.object.minted_at >= moment:
+        moment = due.object.minted_at + timedelta(microseconds=1 + randbelow(999_999))
+    made = render.revocation(
+        newest.stix_type,
+        stix_id=newest.stix_id,
+        created=shown["created"],
+        modified=moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        issuer=shown["created_by_ref"],
+        tlp=markings.TLP2[shown["object_marking_refs"][0]].label,
+    )
+    ForumObject.objects.filter(pk=due.object_id).update(minted_at=moment)
+    digest = bytes.fromhex(made.digest)
+    return Rendition.objects.create(
+        object=due.object,
+        version=newest.version,
+        stix_id=made.stix_id,
+        stix_type=made.stix_type,
+        modified=made.version,
+        body=made.body,
+        digest=digest,
+        content_digest=digest,
+    )
+
+
+def _revoking_release(
+    due: Revocation, earlier: Release, row: Rendition, *, now: datetime
+) -> Release:
+    floor_id, floor = audiences.floor_in_force(now=now)
+    listing = [[row.stix_id, row.modified, bytes(row.digest).hex()]]
+    own = store.original_ids([due.object])[due.object_id]
+    told = [[own, row.modified, bytes(row.digest).hex()]]
+    release = Release(
+        contribution=earlier.contribution,
+        member_id=due.member_id,
+        circle_id=earlier.circle_id,
+        floor_id=floor_id,
+        nominal_at=due.due_at,
+        committed_at=now,
+        count=1,
+        size=len(row.body),
+        listing=jcs.encode(listing),
+    )
+    release.told = for_member(due.member_id).seal(jcs.encode(told), aad=b"told:" + release.id.bytes)
+    common = {"release": str(release.id), "floor": floor.digest}
+    audit = {"release": str(release.id), "rules": ["withdrawn"], "actor": "contributor"}
+    slots = {"to": {**common, **_items(listing)}, "from": {**common, **_items(told)}}
+    _seal_slots(release, {**slots, "audit": audit})
+    release.save(force_insert=True)
+    ReleaseItem.objects.create(release=release, position=0, rendition=row)
+    return release
+
+
 def _due(
     contribution: Contribution, force: audiences.InForce, *, now: datetime
 ) -> list[lists.Leaving]:
@@ -199,7 +299,7 @@ def _due(
                 version=row.version,
                 obj=objects[row.version_id],
                 standing=standing,
-                nominal_at=freed[row] if row in freed else (row.due_at or now),
+                nominal_at=freed.get(row, row.due_at or now),
                 recipients=_freed_for(row) if row.released_at else frozenset(),
             )
         )
@@ -581,7 +681,7 @@ def _wanted(name: str, names: lists.Names, act: _Act) -> bytes:
 
 
 def _free(act: _Act) -> None:
-    """Relationships and sightings whose missing end was given now leave in their own next window."""
+    """What waited for an end that was given now leaves in its own next window."""
     given = {object_id for ids in act.given.values() for object_id in ids}
     if not given:
         return

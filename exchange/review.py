@@ -74,7 +74,7 @@ def hold(principal: Principal, hold_id: UUID) -> HoldRow:
 def open_original(
     principal: Principal, hold_id: UUID, *, reason: str, now: datetime
 ) -> Mapping[str, Any]:
-    """Show counsel the held object; recorded, and visible to its contributor, before it is shown."""
+    """Show counsel the held object; recorded for its contributor to see, before it is shown."""
     row = _visible(principal).select_related("outcome__version").filter(pk=hold_id).first()
     if row is None or principal.user_id is None:
         raise NotFound
@@ -132,7 +132,7 @@ def act(
 
 def _act(principal: Principal, row: Hold, *, act: str, reason: str, now: datetime) -> None:
     role = _role(principal, row)
-    if role not in row.approvers:
+    if principal.user_id is None or role not in row.approvers:
         raise Forbidden("The floor names other approvers for this hold.")
     if row.outcome.contribution.user_id == principal.user_id:
         raise Refused("approve.own", "Who contributed an object cannot approve its hold.")

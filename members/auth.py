@@ -22,6 +22,8 @@ from members.models import Credential, Member, User, UserRole
 
 _REFUSED = "These credentials are not valid here."
 _USED_EVERY = timedelta(minutes=1)
+# The attribute of a request that says who asks.
+PRINCIPAL = "principal"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,7 @@ class ScopeMiddleware:
             scope.enter(scope.Acting())
             principal = principal_of(request.user)
             scope.enter(principal.acting())
-            request.principal = principal  # type: ignore[attr-defined] - ours, on Django's class
+            setattr(request, PRINCIPAL, principal)
             response = self.get_response(request)
             if response.status_code >= 500:
                 transaction.set_rollback(True)
@@ -114,7 +116,7 @@ class CredentialAuthentication(BaseAuthentication):
             default_basis=tuple(row.default_basis),
         )
         scope.enter(principal.acting())
-        request._request.principal = principal  # type: ignore[attr-defined] # noqa: SLF001 - DRF keeps the request there
+        setattr(request._request, PRINCIPAL, principal)
         return principal, row
 
     def authenticate_header(self, request: Request) -> str:
@@ -127,7 +129,7 @@ class SessionAuthentication(BaseAuthentication):
 
     def authenticate(self, request: Request) -> tuple[Principal, None] | None:
         """The principal that the middleware found."""
-        principal: Principal = getattr(request._request, "principal", NOBODY)  # noqa: SLF001 - DRF keeps the request there
+        principal: Principal = getattr(request._request, PRINCIPAL, NOBODY)
         if not principal.is_authenticated or request.method not in ("GET", "HEAD"):
             return None
         return principal, None

@@ -47,6 +47,8 @@ class CredentialRow:
 def mint(principal: Principal, wanted: Wanted, *, now: datetime) -> tuple[UUID, str]:
     """A new credential and its secret, which is shown this once and never again."""
     member_id = _may_manage(principal)
+    if principal.user_id is None:
+        raise Forbidden("A person mints credentials.")
     _check(wanted)
     secret = f"weir_{token_urlsafe(32)}"
     row = Credential.objects.create(
@@ -88,6 +90,8 @@ def revoke(principal: Principal, credential_id: UUID, *, now: datetime) -> None:
 
 def credentials(principal: Principal) -> tuple[CredentialRow, ...]:
     """The member's credentials, newest first."""
+    if principal.member_id is None:
+        return ()
     rows = Credential.objects.filter(member_id=principal.member_id).order_by("-created_at")
     return tuple(
         CredentialRow(

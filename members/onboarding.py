@@ -44,7 +44,7 @@ class Person:
 
 @transaction.atomic
 def create_member(name: str, *, verified_domains: Iterable[str] = (), now: datetime) -> Member:
-    """A new member with its data key; it takes its seat in the forum's circle where there is one."""
+    """A new member with its data key; it takes its seat in the forum's circle if there is one."""
     if Member.objects.filter(name=name).exists():
         raise Refused("member.name", "There is a member of this name.", "name")
     circle = Circle.objects.filter(is_forum=True).first()

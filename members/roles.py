@@ -50,7 +50,7 @@ def scope_allows(scopes: Iterable[str], permission: str) -> bool:
 
 
 def effective(role: str, *, of_forum: bool) -> str | None:
-    """The full name of a role: the forum's own counsel and officer are other roles than a member's."""
+    """The full name of a role: the forum's counsel and officer are others than a member's."""
     if not of_forum:
         return role if role in OF_A_MEMBER else None
     return {COUNSEL: FORUM_COUNSEL, OFFICER: FORUM_OFFICER, OPERATOR: OPERATOR}.get(role)

@@ -1,8 +1,8 @@
 """Rows of subscriptions, bundles, deliveries and attempts: PostgreSQL is the queue."""
 
-import uuid6
 from uuid import UUID, uuid4
 
+import uuid6
 from django.db import models
 
 from exchange.models.releases import Release

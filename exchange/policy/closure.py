@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from exchange.policy import render
-from exchange.policy.decide import Standing, Verdict
+from exchange.policy.decide import Verdict
+from exchange.policy.outcomes import Standing
 from exchange.policy.tokens import Scope
-from indicators.stix import references
+from indicators.stix import ids, references
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ def _observables(
             shape = _shape(one, refs, tokens)
             if shape is not None:
                 shapes[one.key] = shape
-                refs[str(one.obj["id"])] = shape.stix_id
+                refs[str(one.obj["id"])] = ids.forum_sco_id({**shape.content, "type": shape.type})
         waiting = [one for one in waiting if one not in ready]
     return shapes
 
@@ -86,9 +87,7 @@ def _shape(one: Due, refs: Mapping[str, str], tokens: Scope) -> render.Shape | N
 
 
 def _lacks(one: Due, refs: Mapping[str, str]) -> tuple[str, ...]:
-    return tuple(
-        dict.fromkeys(name for name in one.verdict.required_references if name not in refs)
-    )
+    return one.verdict.missing(frozenset(refs))
 
 
 def _is_observable(obj: Mapping[str, Any]) -> bool:

@@ -7,7 +7,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET
 
 from exchange import audit, ledger
-from exchange.audiences import AudienceView
+from exchange.lens import AudienceView
 from exchange.web import wire
 
 SLOTS = (("from", "What you gave"), ("to", "What you received"))
@@ -42,7 +42,9 @@ def ledger_list(request: HttpRequest) -> HttpResponse:
 @require_GET
 def opening(request: HttpRequest, index: int) -> HttpResponse:
     """The opening of one's own entry: its slot with the salt, and the other slots' digests."""
-    return _json(ledger.opening(wire.asker(request), index), f"opening-{index}")
+    slot = request.GET.get("slot")
+    chosen = slot if slot in dict(SLOTS) else None
+    return _json(ledger.opening(wire.asker(request), index, chosen), f"opening-{index}")
 
 
 @wire.page(may="read-ledger", of_member=True)

@@ -1,4 +1,4 @@
-"""STIX identifiers: their form, the deterministic ones, and observables' ids as the forum has them."""
+"""STIX identifiers: their form, the deterministic ones, and the forum's own for observables."""
 
 import re
 from collections.abc import Mapping

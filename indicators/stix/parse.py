@@ -1,21 +1,32 @@
 """Bytes to checked objects: size, depth, duplicate keys, numbers, surrogates; faults by object.
 
-1. the body's size, encoding and depth, on the bytes     2. the root: bundle, envelope, object, list
+1. the body's size, encoding, depth and number of values, on the bytes, before memory is spent
+2. the root: bundle, envelope, object, list
 3. each object by itself: what is wrong with one leaves the others to be taken
+
+orjson reads what is clean. Where it cannot tell (a key twice, NaN, half a surrogate pair) the
+slower reader of the standard library finds out which object it is.
 """
 
 import json
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
+
+import orjson
 
 from exchange.proof.refused import Refused
 from indicators.stix.problems import Problem
 
 _SAFE = 2**53 - 1
 # A string may end with the body: else text full of quotes would be read again from each of them.
-_BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*"?|[\[\]{}]', re.DOTALL)
+# Possessive: what is read is never tried again, so a text of 32 MB costs no memory for its marks.
+_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)
+_NOT_BRACKETS = bytes(code for code in range(256) if code not in b"[]{}")
+# A number too long to be sure of, an exponent, and the words that JSON does not have.
+_DOUBTFUL = re.compile(rb"[0-9]{16}|[0-9][eE]|NaN|Infinity")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +36,7 @@ class Limits:
     octets: int = 33_554_432
     objects: int = 20_000
     depth: int = 64
+    values: int = 2_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +54,7 @@ class _Object(dict[str, Any]):
     fault: tuple[str, str] | None = None
 
 
-def objects(body: bytes, limits: Limits = Limits()) -> tuple[dict[str, Any], ...]:  # noqa: B008 - frozen
+def objects(body: bytes, limits: Limits = Limits()) -> tuple[dict[str, Any], ...]:
     """All objects of a body; Refused at the first that is not well formed."""
     taken: list[dict[str, Any]] = []
     for item in items(body, limits):
@@ -54,49 +66,90 @@ def objects(body: bytes, limits: Limits = Limits()) -> tuple[dict[str, Any], ...
     return tuple(taken)
 
 
-def items(body: bytes, limits: Limits = Limits()) -> tuple[Item, ...]:  # noqa: B008 - frozen
+def items(body: bytes, limits: Limits = Limits()) -> tuple[Item, ...]:
     """The objects of a bundle, a TAXII envelope, a list or a single object, each judged alone."""
-    root = _root(_text(body, limits))  # 1
-    found = _members(root)  # 2
+    outside = _bounded(body, limits)  # 1
+    root = _clean(body, outside)
+    judge = _item if root is None else _plain_item
+    found = _members(_root(body) if root is None else root)  # 2
     if len(found) > limits.objects:
         raise Refused(
             "body.objects", f"A contribution holds at most {limits.objects:,} objects.", "objects"
         )
-    return tuple(_item(position, value) for position, value in enumerate(found))  # 3
+    return tuple(judge(position, value) for position, value in enumerate(found))  # 3
 
 
-def _text(body: bytes, limits: Limits) -> str:
+def _bounded(body: bytes, limits: Limits) -> bytes:
+    """What of the body stands outside its strings, once that is known to be within the limits."""
     if len(body) > limits.octets:
         raise Refused("body.size", f"A contribution has at most {limits.octets:,} octets.")
     if not body.strip():
         raise Refused("body.empty", "The body is empty.")
     if body.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
         raise Refused("body.bom", "The body begins with a byte order mark; JSON has none.")
-    _check_depth(body, limits.depth)
     try:
-        return body.decode()
+        body.decode()
     except UnicodeDecodeError:
         raise Refused("body.encoding", "The body is not UTF-8.") from None
+    outside = _STRING.sub(b'""', body)
+    if sum(map(outside.count, (b",", b"[", b"{"))) > limits.values:
+        raise Refused("body.values", f"A contribution holds at most {limits.values:,} values.")
+    _check_depth(outside.translate(None, _NOT_BRACKETS), limits.depth)
+    return outside
 
 
-def _check_depth(body: bytes, deepest: int) -> None:
-    """On the bytes, before any parser recurses: bounded in time and memory."""
-    depth = 0
-    for match in _BRACKETS.finditer(body):
-        mark = match[0]
-        if mark in (b"[", b"{"):
-            depth += 1
-            if depth > deepest + 3:
-                raise Refused("body.depth", f"The body nests deeper than {deepest} levels.")
-        elif mark in (b"]", b"}"):
-            depth -= 1
+def _check_depth(brackets: bytes, deepest: int) -> None:
+    """Take the innermost level away until nothing is left; before any parser recurses."""
+    for _ in range(deepest + 3):  # a bundle, its list and the object itself are no nesting
+        left = brackets.replace(b"[]", b"").replace(b"{}", b"")
+        if len(left) == len(brackets):
+            # What is opened and never closed is as deep for a parser that recurses.
+            is_deep = brackets.count(b"[") + brackets.count(b"{") > deepest + 3
+            break
+        brackets = left
+    else:
+        is_deep = bool(brackets)
+    if is_deep:
+        raise Refused("body.depth", f"The body nests deeper than {deepest} levels.")
 
 
-def _root(text: str) -> Any:  # noqa: ANN401 - any JSON value
+def _clean(body: bytes, outside: bytes) -> Any:  # noqa: ANN401 - any JSON value
+    """The value of a body in which nothing is doubtful; nothing where something may be."""
+    if _DOUBTFUL.search(outside) or b"\\u0000" in body:
+        return None
     try:
-        return json.loads(text, object_pairs_hook=_pairs, parse_constant=_constant)
+        root = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+    # A key that stands twice leaves fewer keys in the tree than colons in the text.
+    return root if _keys(root) == outside.count(b":") else None
+
+
+def _keys(root: Any) -> int:  # noqa: ANN401 - any JSON value
+    total, pending = 0, [root]
+    while pending:
+        value = pending.pop()
+        if type(value) is dict:
+            total += len(value)
+            pending.extend(one for one in value.values() if type(one) in (dict, list))
+        elif type(value) is list:
+            pending.extend(one for one in value if type(one) in (dict, list))
+    return total
+
+
+def _root(body: bytes) -> Any:  # noqa: ANN401 - any JSON value
+    try:
+        # As text: of bytes the reader would guess the encoding, and take UTF-16 too.
+        return json.loads(
+            body.decode(), object_pairs_hook=_pairs, parse_constant=_constant, parse_int=_whole
+        )
     except (ValueError, RecursionError):
         raise Refused("body.json", "The body is not JSON.") from None
+
+
+def _whole(text: str) -> int:
+    """A whole number; one too long to read is anything too large."""
+    return int(text) if len(text) < 20 else _SAFE + 1
 
 
 def _constant(name: str) -> float:
@@ -118,6 +171,8 @@ def _members(root: Any) -> list[Any]:  # noqa: ANN401 - any JSON value
     is_container = root.get("type") == "bundle" or "type" not in root
     if not is_container:
         return [root]
+    if isinstance(root, _Object) and root.fault is not None:
+        raise Refused(*root.fault)
     found = root.get("objects", [])
     if not isinstance(found, list):
         raise Refused("body.objects", "`objects` is not a list.", "objects")
@@ -130,6 +185,10 @@ def _item(position: int, value: Any) -> Item:  # noqa: ANN401 - any JSON value
     fault = next(_faults(value, ""), None)
     plain: dict[str, Any] = _plain(value) if fault is None else _named(value)
     return Item(position, plain, fault)
+
+
+def _plain_item(position: int, value: Any) -> Item:  # noqa: ANN401 - any JSON value
+    return Item(position, value) if type(value) is dict else _item(position, value)
 
 
 def _named(value: dict[str, Any]) -> dict[str, Any]:
@@ -148,24 +207,31 @@ def _faults(value: Any, path: str) -> Iterator[Problem]:  # noqa: ANN401 - any J
         if value.fault is not None:
             yield Problem(value.fault[0], path, value.fault[1])
         for key, below in value.items():
-            place = f"{path}.{key}" if path else key
             if not _is_storable(key):
                 yield Problem("json.name", path, "A property name holds what no text may hold.")
             else:
-                yield from _faults(below, place)
+                yield from _faults(below, f"{path}.{key}" if path else key)
     elif isinstance(value, list):
         for index, below in enumerate(value):
             yield from _faults(below, f"{path}[{index}]")
-    elif isinstance(value, str):
+    else:
+        fault = _scalar_fault(value)
+        if fault is not None:
+            yield Problem(fault[0], path, fault[1])
+
+
+def _scalar_fault(value: object) -> tuple[str, str] | None:
+    if isinstance(value, str):
         if "\x00" in value:
-            yield Problem("json.nul", path, "The text holds a NUL character.")
-        elif not _is_storable(value):
-            yield Problem("json.surrogate", path, "The text holds a lone surrogate.")
-    elif isinstance(value, float):
-        if value != value or value in (float("inf"), float("-inf")):
-            yield Problem("json.number", path, "JSON has no NaN and no Infinity.")
-    elif isinstance(value, int) and abs(value) > _SAFE:
-        yield Problem("json.number", path, "The number is beyond what I-JSON can carry exactly.")
+            return "json.nul", "The text holds a NUL character."
+        return (
+            None if _is_storable(value) else ("json.surrogate", "The text holds a lone surrogate.")
+        )
+    if isinstance(value, float) and not math.isfinite(value):
+        return "json.number", "JSON has no NaN and no Infinity."
+    if isinstance(value, int) and abs(value) > _SAFE:
+        return "json.number", "The number is beyond what I-JSON can carry exactly."
+    return None
 
 
 def _is_storable(text: str) -> bool:

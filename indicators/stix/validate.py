@@ -56,9 +56,7 @@ def _identity(obj: Mapping[str, Any]) -> Iterator[Problem]:
         )
     elif stix_type == "bundle":
         yield Problem("stix.bundle", "type", "A bundle inside a bundle is no object.")
-    elif "created" in obj and obj.get("spec_version") != "2.1":
-        yield Problem("stix.spec-version", "spec_version", "The `spec_version` is not 2.1.")
-    elif obj.get("spec_version", "2.1") != "2.1":
+    elif obj.get("spec_version", None if "created" in obj else "2.1") != "2.1":
         yield Problem("stix.spec-version", "spec_version", "The `spec_version` is not 2.1.")
 
 
@@ -82,7 +80,7 @@ def _walk(value: Any, path: str) -> Iterator[tuple[str, Any]]:  # noqa: ANN401 -
 
 
 @lru_cache(maxsize=1)
-def _validators() -> dict[str, jsonschema_rs.Validator]:
+def _validators() -> dict[str, jsonschema_rs.Draft202012Validator]:
     """One compiled validator for each type; references through a registry, never the network."""
     documents = [
         json.loads(path.read_text(encoding="utf-8")) for path in sorted(_SCHEMAS.glob("*/*.json"))
@@ -116,7 +114,7 @@ def _schema(obj: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _broken(
-    validator: jsonschema_rs.Validator, value: Mapping[str, Any], at: str
+    validator: jsonschema_rs.Draft202012Validator, value: Mapping[str, Any], at: str
 ) -> Iterator[Problem]:
     if validator.is_valid(value):
         return

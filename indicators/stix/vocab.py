@@ -25,7 +25,7 @@ def floor_of(number: int) -> int:
     """The lower edge of a count's decade; 1 stands alone, and 2 to 9 begin with 2."""
     if number < 10:
         return min(max(number, 0), 2)
-    return 10 ** min(len(str(number)) - 1, 8)
+    return int(10 ** min(len(str(number)) - 1, 8))
 
 
 def bucket_of(number: int) -> str:
