@@ -18,7 +18,7 @@ LATE = timedelta(seconds=60)
 def health(request: HttpRequest) -> HttpResponse:
     """Queues, the ledger's head, deliveries by state, exempt endpoints."""
     now = timezone.now()
-    health = audit.health(now=now)
+    health = audit.health(wire.asker(request))
     context = {
         "health": health,
         "processes": _processes(health, now=now),
