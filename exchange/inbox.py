@@ -12,12 +12,16 @@ from hashlib import sha256
 from typing import Any
 from uuid import uuid4
 
+from django.db.models import BooleanField, F, Func, QuerySet, Value
+
 from exchange import access
 from exchange.proof.refused import NotFound
 from indicators.stix import extensions, markings, references
 from members.auth import Principal
 
 NEWS = 25
+_LINKS = ("relationship", "sighting", "observed-data", "network-traffic", "account-cluster")
+_NO_NEWS = ("relationship",)
 _GROUPS = {
     "indicator": "Indicators",
     "infrastructure": "Infrastructure",
@@ -126,16 +130,23 @@ class _Object:
 
 def news(principal: Principal, *, since: datetime, now: datetime) -> tuple[Card, ...]:
     """What reached the member since then, newest first; links and constants are no news."""
-    held = access.latest(principal, since=since, limit=NEWS, now=now)
-    return tuple(_card(one, now=now) for one in _parsed(held))
+    rows = (
+        access.holding(principal)
+        .filter(release__recipients__added_at__gte=since)
+        .exclude(rendition__stix_type__in=_NO_NEWS)
+        .exclude(release__member__isnull=True)
+    )
+    return tuple(_card(one, now=now) for one in _read(rows, limit=NEWS))
 
 
 def campaigns(principal: Principal, *, now: datetime) -> tuple[CampaignRow, ...]:
     """The campaigns that the member holds, newest first, with their indicators counted."""
-    held = _parsed(access.of_types(principal, ("campaign",), now=now))
+    holding = access.holding(principal)
+    held = _read(holding.filter(rendition__stix_type="campaign"))
     ids = {str(one.obj["id"]) for one in held}
     indicated: dict[str, set[str]] = defaultdict(set)
-    for link in _parsed(access.of_types(principal, ("relationship",), now=now)):
+    links = holding.filter(rendition__stix_type="relationship") if held else holding.none()
+    for link in _read(links):
         target = str(link.obj.get("target_ref"))
         source = str(link.obj.get("source_ref"))
         if target in ids and source.startswith("indicator--"):
@@ -202,8 +213,12 @@ def _around(
     principal: Principal, stix_id: str, *, now: datetime
 ) -> tuple[_Object, list[_Object], Mapping[str, str]]:
     """An object, the relationships that touch it, and their other ends; all from the holding."""
-    root = _parse(access.newest(principal, stix_id, now=now))
-    links = _parsed(access.mentioning(principal, stix_id, now=now))
+    holding = access.holding(principal)
+    root = next(iter(_read(holding.filter(rendition__stix_id=stix_id))), None)
+    if root is None:
+        raise NotFound
+    linking = holding.filter(rendition__stix_type__in=_LINKS)
+    links = _read(linking.filter(_Mentions(Value(stix_id.encode()), F("rendition__body"))))
     words: dict[str, str] = {}
     wanted: dict[str, None] = {target: None for _, target in references.of(root.obj)}
     for link in links:
@@ -212,7 +227,7 @@ def _around(
             if target != stix_id:
                 wanted[target] = None
                 words[target] = _word(link.obj, path)
-    found = _parsed(access.named(principal, tuple(wanted), now=now))
+    found = _read(holding.filter(rendition__stix_id__in=list(wanted)))
     around = {str(one.obj["id"]): one for one in [*links, *found]}
     around.pop(stix_id, None)
     return root, [one for one in around.values() if _is_shown(one.obj)], words
@@ -227,12 +242,24 @@ def _word(link: Mapping[str, Any], path: str) -> str:
     return word if path.startswith("target_ref") else f"{word} this:"
 
 
-def _parsed(held: Iterable[access.Held]) -> list[_Object]:
-    return [_parse(one) for one in held]
+class _Mentions(Func):
+    """Whether the bytes of a rendition hold an id: sifted by the database, not here."""
+
+    template = "(position(%(expressions)s) > 0)"
+    arg_joiner = "::bytea IN "
+    output_field = BooleanField()
 
 
-def _parse(one: access.Held) -> _Object:
-    return _Object(json.loads(one.body), one.body, one.added_at)
+def _read(rows: QuerySet[Any], *, limit: int | None = None) -> list[_Object]:
+    """The newest rendition of each object in these rows of the holding, newest first."""
+    ordered = rows.order_by("-release__recipients__running", "-position").values_list(
+        "rendition__stix_id", "rendition__body", "release__recipients__added_at"
+    )
+    newest: dict[str, _Object] = {}
+    for stix_id, body, added_at in ordered[:limit] if limit else ordered:
+        if stix_id not in newest:
+            newest[stix_id] = _Object(json.loads(bytes(body)), bytes(body), added_at)
+    return list(newest.values())
 
 
 def _card(one: _Object, *, now: datetime) -> Card:

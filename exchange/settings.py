@@ -216,6 +216,7 @@ AXES_FAILURE_LIMIT = 5
 AXES_COOLOFF_TIME = 0.25  # hours
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_VERBOSE = False
+AXES_LOCKOUT_TEMPLATE = "web/account/locked.html"
 
 # TLS is on unless said otherwise, one by one
 SECURE_SSL_REDIRECT = flag("SECURE_SSL_REDIRECT", default=True)

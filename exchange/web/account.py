@@ -36,7 +36,7 @@ def sign_in(request: HttpRequest) -> HttpResponse:
     if form.is_bound and form.is_valid():
         user = auth.authenticate(
             request,
-            username=form.cleaned_data["email"].lower(),
+            email=form.cleaned_data["email"].lower(),
             password=form.cleaned_data["password"],
         )
         if user is not None:
