@@ -23,7 +23,7 @@ from exchange.policy.outcomes import Standing
 from exchange.proof import jcs
 from exchange.proof.refused import Forbidden, NotFound, Refused
 from indicators import store
-from indicators.models import Contribution, ForumObject, Item, Submission, Version
+from indicators.models import Contribution, ForumObject, Item, Submission
 from indicators.stix import parse
 from indicators.stix.validate import Problem, problems
 from members.auth import Principal
@@ -403,7 +403,8 @@ def _record(row: Contribution, stored: Sequence[store.Stored], *, now: datetime)
         by=row.member_id,
         slots={"to": {}, "from": fields, "audit": {"contribution": str(row.id)}},
         contribution_id=row.id,
-        count=Version.objects.filter(contribution=row).count(),
+        # Positions run over all objects of the body, so that those of the next lie behind.
+        count=len(stored),
         now=now,
     )
 

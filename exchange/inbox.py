@@ -131,8 +131,7 @@ class _Object:
 def news(principal: Principal, *, since: datetime, now: datetime) -> tuple[Card, ...]:
     """What reached the member since then, newest first; links and constants are no news."""
     rows = (
-        access.holding(principal)
-        .filter(release__recipients__added_at__gte=since)
+        access.since(access.holding(principal), since)
         .exclude(rendition__stix_type__in=_NO_NEWS)
         .exclude(release__member__isnull=True)
     )
@@ -252,8 +251,8 @@ class _Mentions(Func):
 
 def _read(rows: QuerySet[Any], *, limit: int | None = None) -> list[_Object]:
     """The newest rendition of each object in these rows of the holding, newest first."""
-    ordered = rows.order_by("-release__recipients__running", "-position").values_list(
-        "rendition__stix_id", "rendition__body", "release__recipients__added_at"
+    ordered = rows.order_by("-part__running", "-position").values_list(
+        "rendition__stix_id", "rendition__body", "part__added_at"
     )
     newest: dict[str, _Object] = {}
     for stix_id, body, added_at in ordered[:limit] if limit else ordered:

@@ -1,0 +1,394 @@
+"""The one way out: what a member holds, read as stored bytes; every served read is noted.
+
+Unknown, not released, held, recalled and another's are the same answer. What is visible is said
+once, in `_HELD`, and again by the database's row-level security.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+from django.db.models import Exists, F, FilteredRelation, OuterRef, Q, QuerySet
+
+from exchange import ledger
+from exchange.models import ReleaseItem, ServedNote
+from exchange.proof import jcs
+from exchange.proof.refused import Forbidden, NotFound
+from indicators import store
+from indicators.models import ForumObject, Version
+from members.auth import Principal
+from members.models import Circle, CircleMember, Member
+from members.seals import index_digest
+
+STEADY = "1970-01-01T00:00:00.000Z"  # the version of what has neither `modified` nor `created`
+MOST = 1_000
+_CREATED = re.compile(rb'"created":"([^"]+)"')
+_MICROSECOND = timedelta(microseconds=1)
+_CHUNK = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """A window on a member's holding, one circle's part of it, or its own contributions."""
+
+    id: UUID
+    kind: str
+    circle_id: UUID | None
+    title: str
+    description: str
+    alias: str
+    can_read: bool
+    can_write: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What to read of a collection; `after` is a number that an earlier page ended with."""
+
+    limit: int = MOST
+    after: int = -1
+    added_after: datetime | None = None
+    ids: tuple[str, ...] = ()
+    types: tuple[str, ...] = ()
+    versions: tuple[str, ...] = ("last",)
+    spec_versions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """One version in a collection: its exact bytes, and its place in this member's feed."""
+
+    stix_id: str
+    stix_type: str
+    version: str
+    added_at: datetime
+    body: bytes
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some versions in the order of their arrival."""
+
+    items: tuple[Held, ...]
+    more: bool
+
+
+def collections(principal: Principal) -> tuple[Collection, ...]:
+    """The collections of a member, in one order."""
+    member = _member(principal)
+    reads, writes = principal.may("read-holding"), principal.may("contribute")
+    circles = Circle.objects.filter(seats__member=member, seats__left_at__isnull=True)
+    made = [
+        _collection(member, "holding", None, "Everything shared with us", can_read=reads),
+        _collection(
+            member,
+            "own",
+            member.default_circle,
+            "Our contributions",
+            can_read=reads,
+            can_write=writes,
+        ),
+    ]
+    for circle in circles.order_by("-is_forum", "name"):
+        made.append(
+            _collection(member, "circle", circle, f"Shared in {circle.name}", can_read=reads)
+        )
+        made.append(
+            _collection(member, "inbox", circle, f"Contribute to {circle.name}", can_write=writes)
+        )
+    return tuple(made)
+
+
+def collection(principal: Principal, name: str) -> Collection:
+    """One collection by its id or alias; another member's is not there."""
+    for one in collections(principal):
+        if name in (str(one.id), one.alias):
+            return one
+    raise NotFound
+
+
+def holding(principal: Principal) -> QuerySet[ReleaseItem]:
+    """All that the member may read now; `part` is its own part in each release."""
+    member = _member(principal)
+    if not principal.may("read-holding"):
+        raise Forbidden("Your role may not read the holding.")
+    seats = CircleMember.objects.filter(member=member, left_at__isnull=True)
+    own = Q(release__recipients__recipient_id=member.id)
+    return ReleaseItem.objects.annotate(
+        part=FilteredRelation("release__recipients", condition=own)
+    ).filter(
+        Q(release__circle__isnull=True) | Q(release__circle_id__in=seats.values("circle_id")),
+        part__idx__lt=ledger.published_size(),
+        recalled=False,
+    )
+
+
+def since(rows: QuerySet[ReleaseItem], moment: datetime) -> QuerySet[ReleaseItem]:
+    """The rows of a holding that arrived at a moment or later."""
+    return rows.filter(Q(("part__added_at__gte", moment)))
+
+
+def page(principal: Principal, chosen: Collection, query: Query, *, now: datetime) -> Page:
+    """A page of a collection; who reads it and how far is noted."""
+    if not chosen.can_read:
+        raise Forbidden("This collection cannot be read.")
+    if query.spec_versions and "2.1" not in query.spec_versions:
+        return Page((), more=False)
+    if chosen.kind == "own":
+        return _own_page(principal, query)
+    rows = _held_rows(principal, chosen, query)
+    found = Page(tuple(rows[: query.limit]), more=len(rows) > query.limit)
+    served(principal, found, via="taxii", now=now)
+    return found
+
+
+def knows(principal: Principal, chosen: Collection, stix_id: str) -> bool:
+    """Whether any version of an object is in a collection."""
+    if not chosen.can_read:
+        raise Forbidden("This collection cannot be read.")
+    query = Query(limit=1, ids=(stix_id,), versions=("all",))
+    if chosen.kind == "own":
+        return bool(_own_page(principal, query).items)
+    return bool(_held_rows(principal, chosen, query))
+
+
+def newest(principal: Principal, stix_id: str, *, now: datetime) -> Held:
+    """The newest version of an object that the member holds."""
+    whole = collections(principal)[0]
+    found = page(principal, whole, Query(limit=1, ids=(stix_id,)), now=now)
+    if not found.items:
+        raise NotFound
+    return found.items[0]
+
+
+def served(principal: Principal, found: Page, *, via: str, now: datetime) -> None:
+    """Note the range that is about to be served; a read that served nothing writes nothing.
+
+    The note is appended with an asynchronous commit: a crash may lose the last second of notes.
+    """
+    if not found.items:
+        return
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL synchronous_commit = off")
+    ServedNote.objects.create(
+        recipient=_member(principal),
+        user_id=principal.user_id,
+        credential_id=principal.credential_id,
+        via=via,
+        first_seq=found.items[0].number,
+        last_seq=found.items[-1].number,
+        at=now,
+    )
+
+
+_HELD = """
+    FROM exchange_releaserecipient part
+    JOIN exchange_release act ON act.id = part.release_id
+    JOIN exchange_releaseitem item ON item.release_id = act.id
+    JOIN exchange_rendition body ON body.id = item.rendition_id
+    WHERE part.recipient_id = %(member)s AND part.idx < %(size)s AND NOT item.recalled
+      AND (act.circle_id IS NULL OR act.circle_id = ANY(%(circles)s)) AND {part}
+"""
+_VERSION = """coalesce(nullif({0}.modified, ''),
+    substring(convert_from({0}.body, 'UTF8') from '"created":"([^"]+)"'), %(steady)s)"""
+_OTHER = """EXISTS (
+    SELECT 1 FROM exchange_rendition rival
+    JOIN exchange_releaseitem listed ON listed.rendition_id = rival.id AND NOT listed.recalled
+    JOIN exchange_releaserecipient mine ON mine.release_id = listed.release_id
+    WHERE rival.stix_id = body.stix_id AND rival.modified {0} body.modified
+      AND mine.recipient_id = %(member)s AND mine.idx < %(size)s)"""
+_PAGE = """
+    SELECT body.stix_id, body.stix_type, body.modified, part.added_at, item.position, body.body,
+           part.running + item.position
+"""
+
+
+def _held_rows(principal: Principal, chosen: Collection, query: Query) -> list[Held]:
+    """One query for a page, by keyset on the member's running count."""
+    member = _member(principal)
+    seats = CircleMember.objects.filter(member=member, left_at__isnull=True)
+    circles = list(seats.values_list("circle_id", flat=True))
+    if chosen.kind == "circle":
+        circles = [one for one in circles if one == chosen.circle_id]
+    params: dict[str, Any] = {
+        "member": member.id,
+        "size": ledger.published_size(),
+        "circles": circles,
+        "steady": STEADY,
+        "after": query.after,
+        "limit": query.limit + 1,
+        "added_after": query.added_after,
+        "ids": list(query.ids),
+        "types": list(query.types),
+        "versions": [one for one in query.versions if one not in ("last", "first", "all")],
+    }
+    wanted = ["part.running + item.position > %(after)s"]
+    if query.after >= 0:
+        wanted.append("part.running > %(after)s - 500")
+    if query.added_after is not None:
+        wanted.append(
+            "part.added_at + item.position * interval '1 microsecond' > %(added_after)s"
+            " AND part.added_at > %(added_after)s - interval '1 millisecond'"
+        )
+    if query.ids:
+        wanted.append("body.stix_id = ANY(%(ids)s)")
+    if query.types:
+        wanted.append("body.stix_type = ANY(%(types)s)")
+    wanted.append(_versions_wanted(query.versions))
+    listed = "NOT act.circle_only" if chosen.kind == "holding" else "true"
+    sql = f"{_PAGE}{_HELD.format(part=listed)} AND {' AND '.join(wanted)}"
+    with connection.cursor() as cursor:
+        cursor.execute(f"{sql} ORDER BY part.running, item.position LIMIT %(limit)s", params)
+        return [_held(*row) for row in cursor.fetchall()]
+
+
+def _versions_wanted(versions: Sequence[str]) -> str:
+    """`last` and `first` go by the version's value, not by arrival (TAXII 2.1, 3.4.1)."""
+    if "all" in versions:
+        return "true"
+    either = []
+    if "last" in versions:
+        either.append(f"(NOT item.superseded AND NOT {_OTHER.format('>')})")
+    if "first" in versions:
+        either.append(f"NOT {_OTHER.format('<')}")
+    if any(one not in ("last", "first") for one in versions):
+        either.append(f"{_VERSION.format('body')} = ANY(%(versions)s)")
+    return f"({' OR '.join(either)})"
+
+
+def _held(  # noqa: PLR0913 - the columns of the page's query
+    stix_id: str,
+    stix_type: str,
+    modified: str,
+    added_at: datetime,
+    position: int,
+    body: bytes,
+    number: int,
+) -> Held:
+    raw = bytes(body)
+    return Held(
+        stix_id,
+        stix_type,
+        modified or _created(raw),
+        added_at + position * _MICROSECOND,
+        raw,
+        number,
+    )
+
+
+def _created(body: bytes) -> str:
+    match = _CREATED.search(body)
+    return match[1].decode() if match else STEADY
+
+
+def _own_page(principal: Principal, query: Query) -> Page:
+    """The member's own contributions as it made them, opened only to be sifted and read back."""
+    if not principal.may("read-own-originals"):
+        raise Forbidden("Your role may not read originals.")
+    found: list[Held] = []
+    after = query.after
+    while len(found) <= query.limit:
+        rows = _own_rows(principal, query, after)
+        if not rows:
+            break
+        opened = store.originals(_member(principal).id, [row.id for row in rows])
+        for row in rows:
+            after = row.number
+            one = _own(row, opened[row.id])
+            if _is_wanted(one, row, query):
+                found.append(one)
+    return Page(tuple(found[: query.limit]), more=len(found) > query.limit)
+
+
+def _own_rows(principal: Principal, query: Query, after: int) -> list[Any]:
+    member_id = _member(principal).id
+    rivals = Version.objects.filter(object_id=OuterRef("object_id"))
+    rows = (
+        Version.objects.filter(
+            member_id=member_id,
+            contribution__added_at__isnull=False,
+            contribution__idx__lt=ledger.published_size(),
+        )
+        .exclude(object__state=ForumObject.State.WITHDRAWN)
+        .annotate(
+            number=F("contribution__running") + F("position"),
+            is_old=Exists(rivals.filter(modified_ns__gt=OuterRef("modified_ns"))),
+            is_late_comer=Exists(rivals.filter(modified_ns__lt=OuterRef("modified_ns"))),
+        )
+        .filter(number__gt=after)
+    )
+    if query.ids:
+        digests = [store.name_digest(member_id, one) for one in query.ids]
+        rows = rows.filter(object__id_digest__in=digests)
+    return list(rows.select_related("contribution").order_by("number")[:_CHUNK])
+
+
+def _own(row: Any, obj: dict[str, Any]) -> Held:  # noqa: ANN401 - an annotated row
+    return Held(
+        str(obj["id"]),
+        str(obj["type"]),
+        store.version_text(obj),
+        row.contribution.added_at + row.position * _MICROSECOND,
+        jcs.encode(obj),
+        row.number,
+    )
+
+
+def _is_wanted(one: Held, row: Any, query: Query) -> bool:  # noqa: ANN401 - an annotated row
+    if query.types and one.stix_type not in query.types:
+        return False
+    if query.added_after is not None and one.added_at <= query.added_after:
+        return False
+    return (
+        "all" in query.versions
+        or ("last" in query.versions and not row.is_old)
+        or ("first" in query.versions and not row.is_late_comer)
+        or one.version in query.versions
+    )
+
+
+def _collection(
+    member: Member,
+    kind: str,
+    circle: Circle | None,
+    title: str,
+    *,
+    can_read: bool = False,
+    can_write: bool = False,
+) -> Collection:
+    circle_id = circle.id if circle is not None else None
+    alias = f"{kind}-{circle.slug}" if kind in ("circle", "inbox") and circle else kind
+    described = {
+        "holding": "All that this member may read now, in the order of its release.",
+        "own": "What this member contributed, as it wrote it; new objects go to its own circle.",
+        "circle": "The part of the holding that came through this circle.",
+        "inbox": "Write only: what is posted here is contributed to this circle.",
+    }
+    return Collection(
+        id=_collection_id(member.id, kind, circle_id if kind != "own" else None),
+        kind=kind,
+        circle_id=circle_id,
+        title=title,
+        description=described[kind],
+        alias=alias,
+        can_read=can_read,
+        can_write=can_write,
+    )
+
+
+def _collection_id(member_id: UUID, kind: str, circle_id: UUID | None) -> UUID:
+    """A version 4 UUID that is the same each time and says nothing (TAXII 2.1, 2)."""
+    name = f"{kind}\n{circle_id or ''}".encode()
+    return UUID(bytes=index_digest("collection", member_id, name)[:16], version=4)
+
+
+def _member(principal: Principal) -> Member:
+    row = Member.objects.filter(pk=principal.member_id).first() if principal.member_id else None
+    if row is None or row.state != Member.State.ACTIVE:
+        raise NotFound
+    return row
