@@ -126,6 +126,8 @@ GRANT SELECT ON exchange_releaserecipient TO weir_sequencer;
 GRANT UPDATE (idx, to_seq, running, added_at) ON exchange_releaserecipient TO weir_sequencer;
 GRANT SELECT (id, idx, running, added_at), UPDATE (idx, running, added_at)
     ON indicators_contribution TO weir_sequencer;
+DROP POLICY IF EXISTS erasure ON ledger_slot;
+CREATE POLICY erasure ON ledger_slot TO weir_erasure USING (true) WITH CHECK (true);
 GRANT SELECT, UPDATE, DELETE ON ledger_slot TO weir_erasure;
 DO $$
 BEGIN
