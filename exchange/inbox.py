@@ -121,11 +121,15 @@ class Export:
 
 @dataclass(frozen=True, slots=True)
 class _Object:
-    """One rendition, parsed."""
+    """One rendition, parsed, and its place in the member's feed."""
 
     obj: Mapping[str, Any]
-    body: bytes
-    added_at: datetime
+    held: access.Held
+
+    @property
+    def body(self) -> bytes:
+        """The exact bytes."""
+        return self.held.body
 
 
 def news(principal: Principal, *, since: datetime, now: datetime) -> tuple[Card, ...]:
@@ -135,7 +139,9 @@ def news(principal: Principal, *, since: datetime, now: datetime) -> tuple[Card,
         .exclude(rendition__stix_type__in=_NO_NEWS)
         .exclude(release__member__isnull=True)
     )
-    return tuple(_card(one, now=now) for one in _read(rows, limit=NEWS))
+    found = _read(rows, limit=NEWS)
+    _note(principal, found, now=now)
+    return tuple(_card(one, now=now) for one in found)
 
 
 def campaigns(principal: Principal, *, now: datetime) -> tuple[CampaignRow, ...]:
@@ -150,6 +156,7 @@ def campaigns(principal: Principal, *, now: datetime) -> tuple[CampaignRow, ...]
         source = str(link.obj.get("source_ref"))
         if target in ids and source.startswith("indicator--"):
             indicated[target].add(source)
+    _note(principal, held, now=now)
     return tuple(
         CampaignRow(
             card=_card(one, now=now),
@@ -229,7 +236,9 @@ def _around(
     found = _read(holding.filter(rendition__stix_id__in=list(wanted)))
     around = {str(one.obj["id"]): one for one in [*links, *found]}
     around.pop(stix_id, None)
-    return root, [one for one in around.values() if _is_shown(one.obj)], words
+    shown = [one for one in around.values() if _is_shown(one.obj)]
+    _note(principal, [root, *shown], now=now)
+    return root, shown, words
 
 
 def _is_shown(obj: Mapping[str, Any]) -> bool:
@@ -252,13 +261,30 @@ class _Mentions(Func):
 def _read(rows: QuerySet[Any], *, limit: int | None = None) -> list[_Object]:
     """The newest rendition of each object in these rows of the holding, newest first."""
     ordered = rows.order_by("-part__running", "-position").values_list(
-        "rendition__stix_id", "rendition__body", "part__added_at"
+        "rendition__stix_id",
+        "rendition__stix_type",
+        "rendition__modified",
+        "part__added_at",
+        "rendition__body",
+        F("part__running") + F("position"),
     )
     newest: dict[str, _Object] = {}
-    for stix_id, body, added_at in ordered[:limit] if limit else ordered:
+    for stix_id, stix_type, version, added_at, body, number in ordered[:limit]:
         if stix_id not in newest:
-            newest[stix_id] = _Object(json.loads(bytes(body)), bytes(body), added_at)
+            held = access.Held(stix_id, stix_type, version, added_at, bytes(body), number)
+            newest[stix_id] = _Object(json.loads(held.body), held)
     return list(newest.values())
+
+
+def _note(principal: Principal, shown: Sequence[_Object], *, now: datetime) -> None:
+    """A page that shows objects is a read like any other: one note for each unbroken range."""
+    run: list[access.Held] = []
+    for one in sorted((one.held for one in shown), key=lambda held: held.number):
+        if run and one.number != run[-1].number + 1:
+            access.served(principal, access.Page(tuple(run), more=False), via="web", now=now)
+            run = []
+        run.append(one)
+    access.served(principal, access.Page(tuple(run), more=False), via="web", now=now)
 
 
 def _card(one: _Object, *, now: datetime) -> Card:
@@ -278,7 +304,7 @@ def _card(one: _Object, *, now: datetime) -> Card:
         sensitivity=str(context.get("sensitivity", "")),
         tlp=_tlp(obj),
         state=state,
-        added_at=one.added_at,
+        added_at=one.held.added_at,
         valid_from=_moment(obj.get("valid_from") or obj.get("first_seen")),
         valid_until=until,
     )

@@ -7,8 +7,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET
 
 from exchange import audit, ledger
-from exchange.lens import AudienceView
-from exchange.web import wire
+from exchange.web import lens, wire
 
 SLOTS = (("from", "What you gave"), ("to", "What you received"))
 
@@ -21,7 +20,15 @@ def own_object(request: HttpRequest, version_id: int) -> HttpResponse:
     chosen = request.GET.get("as", "0")
     index = int(chosen) if chosen.isdecimal() and int(chosen) < len(view.views) else 0
     seen = view.views[index] if view.views else None
-    context = {"view": view, "seen": seen, "index": index, "tally": _tally(seen)}
+    is_final = seen is not None and seen.released_at is not None
+    made = lens.rows(seen.lines, seen.body, is_final=is_final) if seen else ()
+    context = {
+        "view": view,
+        "seen": seen,
+        "index": index,
+        "is_final": is_final,
+        "tally": lens.tally(made),
+    }
     return wire.render(request, "web/compliance/own_object.html", context)
 
 
@@ -67,13 +74,6 @@ def policy(request: HttpRequest) -> HttpResponse:
         "document": json.dumps(policies.own, indent=2) if policies.own else "",
     }
     return wire.render(request, "web/compliance/policy.html", context)
-
-
-def _tally(seen: AudienceView | None) -> tuple[tuple[str, int], ...]:
-    """How many fields had each treatment, for the legend."""
-    lines = seen.lines if seen else ()
-    names = [line.treatment for line in lines]
-    return tuple((name, names.count(name)) for name in ("pass", "coarsen", "token", "drop"))
 
 
 def _json(value: object, name: str) -> HttpResponse:

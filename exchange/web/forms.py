@@ -126,6 +126,13 @@ class Reason(forms.Form):
 class Decision(Reason):
     """What counsel decides on one hold or several."""
 
+    reason = forms.CharField(
+        label="Reason",
+        min_length=8,
+        max_length=2000,
+        help_text="Written down, recorded in the ledger, and shown to the contributor.",
+        widget=forms.Textarea(attrs={"rows": 3, "data-key": "a"}),
+    )
     act = forms.ChoiceField(choices=ACTS)
     hold = forms.MultipleChoiceField(error_messages={"required": "Mark at least one hold."})
 

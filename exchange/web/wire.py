@@ -85,6 +85,7 @@ def render(
             "principal_name": _full_name(request, principal),
             "principal_roles": ", ".join(ROLE_WORDS.get(r, r) for r in sorted(principal.roles)),
             "principal": principal,
+            "own": _member_name(request),
             "can_contribute": principal.may("contribute"),
             "sees_holds": principal.may("read-holds"),
         }
@@ -149,8 +150,13 @@ def _words(principal: Principal) -> list[tuple[str, str, str, tuple[str, ...]]]:
 
 
 def _full_name(request: HttpRequest, principal: Principal) -> str:
+    own = _member_name(request)
+    return f"{principal.name}, {own}" if own else principal.name
+
+
+def _member_name(request: HttpRequest) -> str:
     member = getattr(request.user, "member", None)
-    return f"{principal.name}, {member.name}" if member is not None else principal.name
+    return member.name if member is not None else ""
 
 
 def _is_here(href: str, path: str, also: tuple[str, ...]) -> bool:

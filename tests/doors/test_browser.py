@@ -117,7 +117,7 @@ def test_dora_opens_an_original_with_a_reason(
 ) -> None:
     sign_in(page, live_server, "dora")
     page.goto(f"{live_server.url}/holds/")
-    page.get_by_role("link", name="C13").first.click()
+    page.get_by_role("rowheader").get_by_role("link", name="C13").first.click()
     expect(page.get_by_text("Somebody Ltd")).to_have_count(0)
     page.get_by_label("Reason", exact=True).fill("Is a company named here?")
     page.get_by_role("button", name="Open the original").click()

@@ -9,9 +9,18 @@ from django.forms import BoundField
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from exchange.web.lens import rows as lens_rows
+
 register = template.Library()
 
-TREATMENTS = {"pass": "sent", "coarsen": "coarsened", "token": "tokenised", "drop": "removed"}
+TREATMENTS = {
+    "pass": "sent",
+    "same": "sent",
+    "coarsen": "coarsened",
+    "token": "tokenised",
+    "drop": "removed",
+    "replace": "replaced",
+}
 OUTCOMES = {
     "accepted": "accepted",
     "incomplete": "incomplete",
@@ -131,6 +140,19 @@ def validity(since: datetime | None, until: datetime | None, now: datetime) -> S
         BAR - round(BAR * share),
         words,
     )
+
+
+@register.inclusion_tag("web/lens.html")
+def lens(seen: Any, recipient: str, *, is_final: bool) -> dict[str, Any]:  # noqa: ANN401 - a preview's audience or a view of what left
+    """One object for one audience, field by field."""
+    return {"rows": lens_rows(seen.lines, seen.body, is_final=is_final), "recipient": recipient}
+
+
+@register.simple_tag
+def names(all_names: tuple[str, ...], own: str) -> str:
+    """Recipients by name; one's own copy is named only where nobody else has the like."""
+    others = [name for name in all_names if name != own]
+    return ", ".join(others) if others else "your own copy"
 
 
 @register.inclusion_tag("web/icon.html")

@@ -1,0 +1,63 @@
+"""The redaction lens as a reader sees it: changes first, each with its word and its reason."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from exchange.policy.explain import Line
+from indicators.stix import extensions
+
+_MINTED = ("id", "created", "modified")
+_CONTEXT = f"extensions.{extensions.CONTEXT}."
+_OURS = {f"extensions.{name}.": "extension." for name in extensions.OBSERVABLES.values()}
+_ORDER = ("drop", "token", "coarsen", "replace", "pass", "same")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One field: what it said, what became of it, what is sent, and why."""
+
+    path: str
+    value: str
+    treatment: str
+    sent: str | None
+    is_said: bool
+    rule: str
+    basis: str
+
+
+def rows(lines: Sequence[Line], body: bytes | None, *, is_final: bool) -> tuple[Row, ...]:
+    """Removed, tokenised and coarsened first, then what the exchange mints, then what is sent."""
+    minted = json.loads(body) if body is not None and is_final else {}
+    made = [_row(line, minted) for line in lines]
+    return tuple(sorted(made, key=lambda row: _ORDER.index(row.treatment)))
+
+
+def tally(made: Sequence[Row]) -> tuple[tuple[str, int], ...]:
+    """How many fields had each treatment."""
+    names = ["pass" if row.treatment == "same" else row.treatment for row in made]
+    return tuple((name, names.count(name)) for name in _ORDER if name in names)
+
+
+def _row(line: Line, minted: dict[str, object]) -> Row:
+    treatment, sent, is_said = line.treatment, line.sent, False
+    if treatment == "drop" and sent is not None:
+        treatment = "replace"
+        if line.path in _MINTED:
+            sent = str(minted.get(line.path, "minted when it leaves"))
+            is_said = line.path not in minted
+    elif treatment == "pass" and line.field_class == "structure":
+        treatment = "same"
+    if line.path.startswith("pattern[") and treatment != "drop" and sent is None:
+        sent, is_said = "in the pattern", True
+    return Row(_path(line.path), line.value, treatment, sent, is_said, line.rule, line.basis)
+
+
+def _path(path: str) -> str:
+    """The path without the ids of our own extensions, which say nothing to a reader."""
+    if path.startswith(_CONTEXT):
+        return "context." + path.removeprefix(_CONTEXT)
+    for prefix, word in _OURS.items():
+        if path.startswith(prefix):
+            return word + path.removeprefix(prefix)
+    return path
