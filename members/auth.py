@@ -14,7 +14,7 @@ from django.db import transaction
 from django.http import HttpRequest, HttpResponseBase
 from django.utils import timezone
 from rest_framework.authentication import BaseAuthentication
-from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.exceptions import AuthenticationFailed, NotAuthenticated
 from rest_framework.request import Request
 
 from members import roles, scope
@@ -133,6 +133,14 @@ class SessionAuthentication(BaseAuthentication):
         if not principal.is_authenticated or request.method not in ("GET", "HEAD"):
             return None
         return principal, None
+
+
+def asking(request: Request) -> Principal:
+    """Who asks in an API request; NotAuthenticated for nobody."""
+    user: object = request.user
+    if not isinstance(user, Principal):
+        raise NotAuthenticated
+    return user
 
 
 def _secret(header: str) -> str:

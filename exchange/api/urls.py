@@ -1,9 +1,17 @@
 """Addresses of the REST API, and those that need no credential."""
 
-from django.urls import URLPattern, URLResolver
+from django.urls import URLPattern, URLResolver, path
 
-from exchange.api import ledger
+from exchange.api import ledger, views
 
-urlpatterns: list[URLPattern | URLResolver] = []
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("contributions/", views.Contributions.as_view(), name="api-contributions"),
+    path(
+        "contributions/<uuid:contribution_id>/",
+        views.Contribution.as_view(),
+        name="api-contribution",
+    ),
+    path("objects/<str:stix_id>/", views.HeldObject.as_view(), name="api-object"),
+]
 # The log (members only) and the JWKS stand beside /api/.
 public_urls: list[URLPattern | URLResolver] = [*ledger.urlpatterns]

@@ -1,0 +1,261 @@
+"""TAXII 2.1 endpoints: they translate and nothing else."""
+
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+import structlog
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.utils import timezone
+from rest_framework import exceptions
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from exchange import access, contribute
+from exchange.proof.refused import Forbidden, NotFound, Refused
+from exchange.taxii import wire
+from members.auth import CredentialAuthentication, asking
+
+log = structlog.get_logger()
+# What cannot be understood at all is 400, what is understood and not taken 422 (5.5).
+_NOT_UNDERSTOOD = ("body.empty", "body.encoding", "body.bom", "body.json", "body.depth")
+
+
+class TaxiiView(APIView):
+    """One endpoint: credentials, negotiation, and every error in the TAXII media type."""
+
+    authentication_classes = (CredentialAuthentication,)
+    also: tuple[str, ...] = ()
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - DRF's
+        """Who asks, and whether they can read what we serve."""
+        self.perform_authentication(request)
+        asking(request)
+        if not wire.accepts(request.META.get("HTTP_ACCEPT", ""), also=self.also):
+            raise exceptions.NotAcceptable
+
+    def handle_exception(self, exc: Exception) -> HttpResponse:  # type: ignore[override] # the response is ready made
+        """Once for all: refusals and the framework's own errors as error resources."""
+        if isinstance(exc, Refused):
+            return _refusal(exc)
+        if isinstance(exc, exceptions.APIException):
+            return self._framework(exc)
+        log.error("taxii.failed", error=type(exc).__name__)
+        return wire.error("The server failed; nothing was changed.", status=500)
+
+    def finalize_response(  # type: ignore[override] # the response is ready made
+        self,
+        request: Request,
+        response: HttpResponseBase,
+        *args: Any,  # noqa: ANN401 - DRF's
+        **kwargs: Any,  # noqa: ANN401 - DRF's
+    ) -> HttpResponseBase:
+        """Nothing is rendered by the framework."""
+        return response
+
+    def _framework(self, exc: exceptions.APIException) -> HttpResponse:
+        if isinstance(exc, exceptions.NotAuthenticated | exceptions.AuthenticationFailed):
+            response = wire.error("Valid credentials are needed here.", status=401)
+            response["WWW-Authenticate"] = 'Basic realm="Weir"'
+            return response
+        titles = {
+            405: "This method is not for this resource.",
+            406: f"This server answers in {wire.MEDIA}.",
+            415: f"Send {wire.MEDIA}.",
+        }
+        title = titles.get(exc.status_code, "The request cannot be answered.")
+        return wire.error(title, status=exc.status_code)
+
+
+class Discovery(TaxiiView):
+    """4.1: the server."""
+
+    def get(self, request: Request) -> HttpResponse:
+        """The one API root, absolute."""
+        return wire.answer(wire.discovery(settings.WEIR_BASE_URL))
+
+
+class ApiRoot(TaxiiView):
+    """4.2: the API root."""
+
+    def get(self, request: Request) -> HttpResponse:
+        """Versions and the largest body."""
+        return wire.answer(wire.api_root(settings.MAX_CONTENT_LENGTH))
+
+
+class Status(TaxiiView):
+    """4.3: what became of a contribution."""
+
+    def get(self, request: Request, status_id: str) -> HttpResponse:
+        """The status; an id that is none is unknown."""
+        found = contribute.status(asking(request), _uuid(status_id))
+        return wire.answer(wire.status(found))
+
+
+class Collections(TaxiiView):
+    """5.1: the collections of this member."""
+
+    def get(self, request: Request) -> HttpResponse:
+        """Flags are for this credential."""
+        found = [wire.collection(one) for one in access.collections(asking(request))]
+        return wire.answer({"collections": found})
+
+
+class Collection(TaxiiView):
+    """5.2: one collection."""
+
+    def get(self, request: Request, collection: str) -> HttpResponse:
+        """By id or alias."""
+        return wire.answer(wire.collection(_chosen(request, collection)))
+
+
+class Manifest(TaxiiView):
+    """5.3: what a collection holds."""
+
+    also = ("application/stix+json",)
+
+    def get(self, request: Request, collection: str) -> HttpResponse:
+        """A page of records."""
+        return _paged(request, collection, wire.manifest)
+
+
+class Objects(TaxiiView):
+    """5.4 and 5.5: the objects of a collection."""
+
+    also = ("application/stix+json",)
+
+    def get(self, request: Request, collection: str) -> HttpResponse:
+        """A page of stored bytes."""
+        return _paged(request, collection, wire.envelope)
+
+    def post(self, request: Request, collection: str) -> HttpResponse:
+        """202 with the status resource."""
+        chosen = _chosen(request, collection)
+        if not chosen.can_write:
+            raise Forbidden("This collection cannot be written.") if chosen.can_read else NotFound
+        body = _body(request)
+        if chosen.circle_id is None:
+            raise Forbidden("This member has no circle that its contributions go to.")
+        made = contribute.submit(
+            asking(request),
+            body,
+            circle_id=chosen.circle_id,
+            source="taxii",
+            default_basis=asking(request).default_basis,
+            now=timezone.now(),
+        )
+        return wire.answer(wire.status(contribute.status(asking(request), made)), status=202)
+
+
+class Object(TaxiiView):
+    """5.6 and 5.7: one object."""
+
+    also = ("application/stix+json",)
+
+    def get(self, request: Request, collection: str, object_id: str) -> HttpResponse:
+        """The last version, or those that are asked for."""
+        return _one(request, collection, object_id, wire.envelope)
+
+    def delete(self, request: Request, collection: str, object_id: str) -> HttpResponse:
+        """Withdraw: both rights are needed; with neither, nothing is there."""
+        chosen = _chosen(request, collection)
+        if not chosen.can_read and not chosen.can_write:
+            raise NotFound
+        if not (chosen.can_read and chosen.can_write):
+            raise Forbidden("Objects of this collection cannot be deleted.")
+        contribute.withdraw(asking(request), object_id, now=timezone.now())
+        return wire.nothing()
+
+
+class Versions(TaxiiView):
+    """5.8: the versions of one object."""
+
+    def get(self, request: Request, collection: str, object_id: str) -> HttpResponse:
+        """Oldest arrival first."""
+        return _one(request, collection, object_id, wire.versions, every_version=True)
+
+
+class Nowhere(TaxiiView):
+    """Whatever else is asked for below /taxii2/."""
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:  # type: ignore[override] # noqa: ANN401 - DRF's
+        """The same for everybody, with or without credentials."""
+        return wire.error("There is nothing here.", status=404)
+
+
+Shown = Callable[[access.Collection, access.Query, access.Page], HttpResponse]
+
+
+def _paged(request: Request, collection: str, shown: Shown) -> HttpResponse:
+    chosen = _chosen(request, collection)
+    query = wire.query_of(request.GET, chosen)
+    found = access.page(asking(request), chosen, query, now=timezone.now())
+    return shown(chosen, query, found)
+
+
+def _one(
+    request: Request,
+    collection: str,
+    object_id: str,
+    shown: Shown,
+    *,
+    every_version: bool = False,
+) -> HttpResponse:
+    chosen = _chosen(request, collection)
+    query = wire.query_of(request.GET, chosen)
+    chosen_versions = ("all",) if every_version else query.versions
+    query = access.Query(
+        limit=query.limit,
+        after=query.after,
+        added_after=query.added_after,
+        ids=(object_id,),
+        versions=chosen_versions,
+        spec_versions=query.spec_versions,
+    )
+    found = access.page(asking(request), chosen, query, now=timezone.now())
+    if not found.items and not access.knows(asking(request), chosen, object_id):
+        raise NotFound
+    return shown(chosen, query, found)
+
+
+def _chosen(request: Request, name: str) -> access.Collection:
+    return access.collection(asking(request), name)
+
+
+def _uuid(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        raise NotFound from None
+
+
+def _body(request: Request) -> bytes:
+    """The body, its size judged before it is read; a chunked one is counted while it is."""
+    if not wire.is_ours(request.META.get("CONTENT_TYPE", "")):
+        raise exceptions.UnsupportedMediaType(request.META.get("CONTENT_TYPE", ""))
+    most = settings.MAX_CONTENT_LENGTH
+    length = request.META.get("CONTENT_LENGTH") or ""
+    if length.isdigit() and int(length) > most:
+        raise Refused("body.size", f"A contribution has at most {most:,} octets.")
+    if "chunked" in request.META.get("HTTP_TRANSFER_ENCODING", "").lower():
+        body: bytes = request.META["wsgi.input"].read(most + 1)
+    else:
+        body = request._request.body
+    if length.isdigit() and len(body) < int(length):
+        raise Refused("body.cut", "The body ended before its announced length.")
+    return body
+
+
+def _refusal(refused: Refused) -> HttpResponse:
+    status = 422
+    if isinstance(refused, NotFound):
+        status = 404
+    elif isinstance(refused, Forbidden):
+        status = 403
+    elif refused.code == "body.size":
+        status = 413
+    elif refused.code in _NOT_UNDERSTOOD or refused.code == "query.malformed":
+        status = 400
+    return wire.error(refused.sentence, status=status, code=refused.code, path=refused.path)
