@@ -13,7 +13,7 @@ from exchange.models import LedgerCheckpoint, LedgerEntry
 from exchange.proof import keys, merkle, note
 from exchange.proof.refused import Refused
 from members.auth import Principal
-from members.scope import Acting, acting
+from members.scope import Acting, DatabaseRole, acting
 from tests.shell.ledger_material import NOON, SIGNER, Labs, make_labs, release_to, sequence
 
 pytestmark = pytest.mark.django_db
@@ -134,8 +134,9 @@ def test_the_sequencer_needs_no_more_than_its_role(labs: Labs) -> None:
 
 
 def test_whoever_may_record_needs_not_to_read_it(labs: Labs) -> None:
-    for role in ("web", "worker"):
-        with acting(Acting(roles=("forum-counsel",)), role=role):  # type: ignore[arg-type]
+    roles: tuple[DatabaseRole, ...] = ("web", "worker")
+    for role in roles:
+        with acting(Acting(roles=("forum-counsel",)), role=role):
             ledger.record("read", by=labs.aurora.id, slots={"from": {"role": role}}, now=NOON)
     assert ledger.integrate(now=NOON) == 2
 

@@ -53,15 +53,15 @@ class Faulty(Failing):
 
 def make_labs() -> Labs:
     """Aurora contributes, Borealis and Cirrus receive."""
-    labs = [
+    aurora, borealis, cirrus = (
         Member.objects.create(name=name, slug=name.lower(), joined_at=NOON)
         for name in ("Aurora", "Borealis", "Cirrus")
-    ]
+    )
     circle = Circle.objects.create(slug="forum", name="Forum", is_forum=True, created_at=NOON)
     floor = FloorPolicy.objects.create(
         document={}, digest=b"\x01" * 32, version="1", effective_at=NOON
     )
-    return Labs(*labs, circle=circle, floor=floor)
+    return Labs(aurora, borealis, cirrus, circle, floor)
 
 
 @transaction.atomic

@@ -1,6 +1,7 @@
 """What is committed is numbered, signed, and proven to whom it concerns; nothing else is."""
 
 from datetime import timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from django.db import connection
 from pytest_django import Settings
 
 from exchange import ledger
-from exchange.ledger import batch, check
+from exchange.ledger import batch, check, sequencer
 from exchange.models import (
     LedgerAccount,
     LedgerCheckpoint,
@@ -20,7 +21,9 @@ from exchange.models import (
     LedgerHead,
     LedgerIntake,
     LedgerSlot,
+    ReleaseItem,
     ReleaseRecipient,
+    Rendition,
     SigningKey,
 )
 from exchange.proof import jcs, keys, merkle, note
@@ -318,6 +321,29 @@ def test_the_forums_officer_opens_what_auditors_are_shown(labs: Labs) -> None:
     assert sorted({str(fields(one)["kind"]) for one in shown}) == ["pad", "release"]
 
 
+def test_an_opening_is_found_by_the_digest_of_its_rendition(labs: Labs) -> None:
+    parts = [release_to(labs, [labs.borealis])[0] for _ in range(2)]
+    digests = [sha256(b"%d" % n).digest() for n in range(2)]
+    for part, digest in zip(parts, digests, strict=True):
+        rendition = Rendition.objects.create(
+            stix_id="indicator--x",
+            stix_type="indicator",
+            modified="",
+            body=b"{}",
+            digest=digest,
+            content_digest=digest,
+        )
+        ReleaseItem.objects.create(release_id=part.release_id, position=0, rendition=rendition)
+    assert ledger.openings_of(analyst_of(labs.borealis), digests[0]) == ()  # not published yet
+    sequence()
+    for part, digest in zip(parts, digests, strict=True):
+        (got,) = ledger.openings_of(analyst_of(labs.borealis), digest)
+        (gave,) = ledger.openings_of(analyst_of(labs.aurora), digest)
+        assert (got.slot, gave.slot) == ("to", "from")
+        assert fields(got)["release"] == fields(gave)["release"] == str(part.release_id)
+        assert ledger.openings_of(analyst_of(labs.cirrus), digest) == ()
+
+
 def test_openings_come_in_pages(labs: Labs) -> None:
     for _ in range(5):
         release_to(labs, [labs.borealis])
@@ -398,19 +424,19 @@ def test_a_log_that_differs_is_not_signed(log: Labs, sql: str, words: str) -> No
 
 
 def test_a_database_from_before_the_last_checkpoint_is_refused(log: Labs) -> None:
-    newest = check.last_checkpoint_file().read_text()
+    newest = sequencer.last_checkpoint_file().read_text()
     text = note.Checkpoint("testserver/ledger", 48, b"\x01" * 32).text()
-    check.last_checkpoint_file().write_text(note.sign_note(text, "testserver/ledger", SIGNER))
+    sequencer.last_checkpoint_file().write_text(note.sign_note(text, "testserver/ledger", SIGNER))
     with pytest.raises(Refused, match="restored from before"):
         check.start_up()
     fork = note.Checkpoint("testserver/ledger", 32, b"\x01" * 32).text()
-    check.last_checkpoint_file().write_text(note.sign_note(fork, "testserver/ledger", SIGNER))
+    sequencer.last_checkpoint_file().write_text(note.sign_note(fork, "testserver/ledger", SIGNER))
     with pytest.raises(Refused, match="another root"):
         check.start_up()
-    check.last_checkpoint_file().write_text(newest.replace("testserver", "other.example"))
+    sequencer.last_checkpoint_file().write_text(newest.replace("testserver", "other.example"))
     with pytest.raises(Refused, match="is of the log other.example"):
         check.start_up()
-    check.last_checkpoint_file().write_text(newest)
+    sequencer.last_checkpoint_file().write_text(newest)
     check.start_up()
 
 
