@@ -1,11 +1,10 @@
 """The one way out: what a member holds, read as stored bytes; every served read is noted.
 
 Unknown, not released, held, recalled and another's are the same answer. What is visible is said
-once, in `_HELD`, and again by the database's row-level security.
+in `holding` for a few rows, in the database's `weir_page` for pages, and by row-level security.
 """
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -22,6 +21,7 @@ from indicators import store
 from indicators.models import ForumObject, Version
 from members.auth import Principal
 from members.models import Circle, CircleMember, Member
+from members.scope import acting
 from members.seals import index_digest
 
 STEADY = "1970-01-01T00:00:00.000Z"  # the version of what has neither `modified` nor `created`
@@ -186,79 +186,25 @@ def served(principal: Principal, found: Page, *, via: str, now: datetime) -> Non
     )
 
 
-_HELD = """
-    FROM exchange_releaserecipient part
-    JOIN exchange_release act ON act.id = part.release_id
-    JOIN exchange_releaseitem item ON item.release_id = act.id
-    JOIN exchange_rendition body ON body.id = item.rendition_id
-    WHERE part.recipient_id = %(member)s AND part.idx < %(size)s AND NOT item.recalled
-      AND (act.circle_id IS NULL OR act.circle_id = ANY(%(circles)s)) AND {part}
-"""
-_VERSION = """coalesce(nullif({0}.modified, ''),
-    substring(convert_from({0}.body, 'UTF8') from '"created":"([^"]+)"'), %(steady)s)"""
-_OTHER = """EXISTS (
-    SELECT 1 FROM exchange_rendition rival
-    JOIN exchange_releaseitem listed ON listed.rendition_id = rival.id AND NOT listed.recalled
-    JOIN exchange_releaserecipient mine ON mine.release_id = listed.release_id
-    WHERE rival.stix_id = body.stix_id AND rival.modified {0} body.modified
-      AND mine.recipient_id = %(member)s AND mine.idx < %(size)s)"""
-_PAGE = """
-    SELECT body.stix_id, body.stix_type, body.modified, part.added_at, item.position, body.body,
-           part.running + item.position
-"""
-
-
 def _held_rows(principal: Principal, chosen: Collection, query: Query) -> list[Held]:
-    """One query for a page, by keyset on the member's running count."""
-    member = _member(principal)
-    seats = CircleMember.objects.filter(member=member, left_at__isnull=True)
-    circles = list(seats.values_list("circle_id", flat=True))
-    if chosen.kind == "circle":
-        circles = [one for one in circles if one == chosen.circle_id]
-    params: dict[str, Any] = {
-        "member": member.id,
-        "size": ledger.published_size(),
-        "circles": circles,
-        "steady": STEADY,
-        "after": query.after,
-        "limit": query.limit + 1,
-        "added_after": query.added_after,
-        "ids": list(query.ids),
-        "types": list(query.types),
-        "versions": [one for one in query.versions if one not in ("last", "first", "all")],
-    }
-    wanted = ["part.running + item.position > %(after)s"]
-    if query.after >= 0:
-        wanted.append("part.running > %(after)s - 500")
-    if query.added_after is not None:
-        wanted.append(
-            "part.added_at + item.position * interval '1 microsecond' > %(added_after)s"
-            " AND part.added_at > %(added_after)s - interval '1 millisecond'"
+    """One call for a page: the database checks once who asks, then walks by keyset.
+
+    `last` and `first` go by the version's value, not by arrival (TAXII 2.1, 3.4.1).
+    """
+    with acting(principal.acting()), connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT * FROM weir_page(%s, %s, %s, %s, %s, %s, %s)",
+            [
+                chosen.circle_id if chosen.kind == "circle" else None,
+                query.after,
+                query.added_after,
+                list(query.ids) or None,
+                list(query.types) or None,
+                list(query.versions),
+                query.limit + 1,
+            ],
         )
-    if query.ids:
-        wanted.append("body.stix_id = ANY(%(ids)s)")
-    if query.types:
-        wanted.append("body.stix_type = ANY(%(types)s)")
-    wanted.append(_versions_wanted(query.versions))
-    listed = "NOT act.circle_only" if chosen.kind == "holding" else "true"
-    sql = f"{_PAGE}{_HELD.format(part=listed)} AND {' AND '.join(wanted)}"
-    with connection.cursor() as cursor:
-        cursor.execute(f"{sql} ORDER BY part.running, item.position LIMIT %(limit)s", params)
         return [_held(*row) for row in cursor.fetchall()]
-
-
-def _versions_wanted(versions: Sequence[str]) -> str:
-    """`last` and `first` go by the version's value, not by arrival (TAXII 2.1, 3.4.1)."""
-    if "all" in versions:
-        return "true"
-    either = []
-    if "last" in versions:
-        either.append(f"(NOT item.superseded AND NOT {_OTHER.format('>')})")
-    if "first" in versions:
-        either.append(f"NOT {_OTHER.format('<')}")
-    if any(one not in ("last", "first") for one in versions):
-        either.append(f"{_VERSION.format('body')} = ANY(%(versions)s)")
-    return f"({' OR '.join(either)})"
 
 
 def _held(  # noqa: PLR0913 - the columns of the page's query

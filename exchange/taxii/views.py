@@ -180,7 +180,7 @@ class Versions(TaxiiView):
 class Nowhere(TaxiiView):
     """Whatever else is asked for below /taxii2/."""
 
-    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:  # type: ignore[override] # noqa: ANN401 - DRF's
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:  # noqa: ANN401 - DRF's
         """The same for everybody, with or without credentials."""
         return wire.error("There is nothing here.", status=404)
 

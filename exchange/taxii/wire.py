@@ -204,7 +204,7 @@ def _json(value: object) -> bytes:
 
 
 def _ranges(header: str) -> list[tuple[str, Mapping[str, str]]]:
-    found = []
+    found: list[tuple[str, Mapping[str, str]]] = []
     for match in _RANGE.finditer(header):
         parameters = {
             name.lower(): quoted or plain

@@ -10,27 +10,91 @@ CREATE OR REPLACE FUNCTION weir_user() RETURNS uuid LANGUAGE sql STABLE
 CREATE OR REPLACE FUNCTION weir_acts_as(role text) RETURNS boolean LANGUAGE sql STABLE
     AS $$ SELECT role = ANY (string_to_array(coalesce(current_setting('weir.roles', true), ''), ',')) $$;
 
-CREATE OR REPLACE FUNCTION weir_published() RETURNS bigint LANGUAGE sql STABLE SECURITY DEFINER
+CREATE OR REPLACE FUNCTION weir_published() RETURNS bigint LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path = public, pg_temp
-    AS $$ SELECT coalesce(max(size), 0) FROM ledger_checkpoint $$;
+    AS $$ BEGIN RETURN (SELECT coalesce(max(size), 0) FROM ledger_checkpoint); END $$;
 
 -- The one condition of visibility: released to me under a published checkpoint, and I am still
--- an active member of that circle (the constants have none).
-CREATE OR REPLACE FUNCTION weir_holds(release uuid) RETURNS boolean LANGUAGE sql STABLE
+-- an active member of that circle (the constants have none). In plpgsql, whose plans are kept.
+CREATE OR REPLACE FUNCTION weir_holds(release uuid) RETURNS boolean LANGUAGE plpgsql STABLE
     SECURITY DEFINER SET search_path = public, pg_temp
     AS $$
-        SELECT EXISTS (
+    BEGIN
+        RETURN EXISTS (
             SELECT 1 FROM exchange_releaserecipient part
             JOIN exchange_release act ON act.id = part.release_id
             JOIN members_member me ON me.id = part.recipient_id AND me.state = 'active'
             WHERE part.release_id = release
               AND part.recipient_id = weir_member()
-              AND part.idx < weir_published()
+              AND part.idx < (SELECT coalesce(max(size), 0) FROM ledger_checkpoint)
               AND (act.circle_id IS NULL OR EXISTS (
                   SELECT 1 FROM members_circlemember seat
                   WHERE seat.circle_id = act.circle_id AND seat.member_id = me.id
-                    AND seat.left_at IS NULL)))
+                    AND seat.left_at IS NULL)));
+    END
     $$;
+
+-- A page of what I hold, in the order of my own count: the same condition, checked once for the
+-- page and not for each row. `circle` names one of my circles; empty, the whole holding.
+CREATE OR REPLACE FUNCTION weir_page(
+        circle uuid, after bigint, since timestamptz, ids text[], types text[], versions text[],
+        most integer)
+    RETURNS TABLE (stix_id text, stix_type text, modified text, added_at timestamptz,
+                   place integer, body bytea, number bigint)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path = public, pg_temp SET plan_cache_mode = force_custom_plan
+    AS $$
+    #variable_conflict use_column
+    DECLARE
+        me uuid := (SELECT id FROM members_member WHERE id = weir_member() AND state = 'active');
+        size bigint := (SELECT coalesce(max(c.size), 0) FROM ledger_checkpoint c);
+        circles uuid[] := ARRAY(
+            SELECT circle_id FROM members_circlemember
+            WHERE member_id = me AND left_at IS NULL AND (weir_page.circle IS NULL OR circle_id = weir_page.circle));
+        named text[] := ARRAY(SELECT v FROM unnest(versions) v WHERE v NOT IN ('last', 'first', 'all'));
+    BEGIN
+        RETURN QUERY
+        SELECT said.stix_id, said.stix_type, said.modified, part.added_at, item.position,
+               said.body, part.running + item.position
+        FROM exchange_releaserecipient part
+        JOIN exchange_release act ON act.id = part.release_id
+        JOIN exchange_releaseitem item ON item.release_id = act.id
+        JOIN exchange_rendition said ON said.id = item.rendition_id
+        WHERE part.recipient_id = me AND part.idx < size AND NOT item.recalled
+          AND (act.circle_id IS NULL OR act.circle_id = ANY (circles))
+          AND (weir_page.circle IS NOT NULL OR NOT act.circle_only)
+          AND part.running > after - 500 AND part.running + item.position > after
+          AND (since IS NULL OR (
+              part.added_at > since - interval '1 millisecond'
+              AND part.added_at + item.position * interval '1 microsecond' > since))
+          AND (ids IS NULL OR said.stix_id = ANY (ids))
+          AND (types IS NULL OR said.stix_type = ANY (types))
+          AND (
+            'all' = ANY (versions)
+            OR ('last' = ANY (versions) AND NOT item.superseded AND NOT EXISTS (
+                SELECT 1 FROM exchange_rendition rival
+                JOIN exchange_releaseitem listed
+                    ON listed.rendition_id = rival.id AND NOT listed.recalled
+                JOIN exchange_releaserecipient mine ON mine.release_id = listed.release_id
+                WHERE rival.stix_id = said.stix_id AND rival.modified > said.modified
+                  AND mine.recipient_id = me AND mine.idx < size))
+            OR ('first' = ANY (versions) AND NOT EXISTS (
+                SELECT 1 FROM exchange_rendition rival
+                JOIN exchange_releaseitem listed
+                    ON listed.rendition_id = rival.id AND NOT listed.recalled
+                JOIN exchange_releaserecipient mine ON mine.release_id = listed.release_id
+                WHERE rival.stix_id = said.stix_id AND rival.modified < said.modified
+                  AND mine.recipient_id = me AND mine.idx < size))
+            OR (cardinality(named) > 0 AND coalesce(
+                nullif(said.modified, ''),
+                substring(convert_from(said.body, 'UTF8') from '"created":"([^"]+)"'),
+                '1970-01-01T00:00:00.000Z') = ANY (named)))
+        ORDER BY part.running, item.position
+        LIMIT most;
+    END
+    $$;
+REVOKE EXECUTE ON FUNCTION weir_page FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION weir_page TO weir_web;
 
 DO $$
 DECLARE
