@@ -1,0 +1,126 @@
+"""`manage.py demo`: the main job on real parts, told as it happens."""
+
+import os
+import socket
+import sys
+import time
+from argparse import ArgumentParser
+from datetime import UTC, datetime
+from pathlib import Path
+from secrets import token_bytes
+from typing import Any
+
+from django.core.management import execute_from_command_line
+from django.core.management.base import BaseCommand, CommandError
+
+from exchange.management import environment, processes, services
+from exchange.management.demo import receiver
+
+ROOT = Path(__file__).resolve().parents[3]
+SUBSCRIBED = ("borealis", "ember")
+
+
+class Command(BaseCommand):
+    """Start everything, tell the story, stay up until Ctrl-C."""
+
+    help = "Run the whole exchange here, and watch one campaign go through it."
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """What a newcomer may want to change."""
+        parser.add_argument("--bundle", help="contribute this STIX file instead of the campaign")
+        parser.add_argument("--port", type=int, default=8000, help="of the web pages")
+        parser.add_argument("--dir", default=str(ROOT / ".weir"), help="where all data is kept")
+        parser.add_argument("--once", action="store_true", help="end when the story is told")
+
+    def handle(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - Django's
+        """Services, then processes, then the story; Ctrl-C ends all of them in order."""
+        started = time.monotonic()
+        room = Path(options["dir"]).resolve()
+        room.mkdir(parents=True, exist_ok=True, mode=0o700)
+        port = _free_port(options["port"])
+        try:
+            with processes.ending_on_signals(), services.running(room) as addresses:
+                self._run(room, port, addresses, options, started)
+        except KeyboardInterrupt:
+            self.stdout.write("\nStopped: every process that the demo started has ended.")
+        except processes.ProcessFailed as failed:
+            raise CommandError(str(failed)) from None
+
+    def _run(
+        self,
+        room: Path,
+        port: int,
+        addresses: dict[str, str],
+        options: dict[str, Any],
+        started: float,
+    ) -> None:
+        base_url = f"http://127.0.0.1:{port}"
+        env = environment.complete(
+            _seed(room), base_url=base_url, directory=room, addresses=addresses
+        )
+        hook_port = _free_port(8443)
+        certificate = receiver.make_certificate(room / "received", now=datetime.now(UTC))
+        env["OUTBOUND_EXEMPT"] = f"127.0.0.1:{hook_port}={certificate}"
+        os.environ.update(env)
+        self.stdout.write("PostgreSQL and Valkey are up. Making tables, and the forum of the cast.")
+        execute_from_command_line(["manage.py", "migrate", "--verbosity=0", "--skip-checks"])
+        execute_from_command_line(["manage.py", "demo_story", "--found", "--skip-checks"])
+        log_dir = room / "log"
+        with processes.Supervisor(log_dir) as supervisor:
+            supervisor.start(
+                _receiver(env, room / "received", hook_port, base_url),
+                *processes.exchange(env, log_dir, bind=f"127.0.0.1:{port}"),
+            )
+            supervisor.wait_ready(seconds=60)
+            seconds = time.monotonic() - started
+            self.stdout.write(
+                f"\n  The exchange is up after {seconds:.0f} s:  {base_url}/\n"
+                "  (plain http on loopback, for this demo only)\n"
+            )
+            story = ["manage.py", "demo_story", f"--hooks=https://127.0.0.1:{hook_port}"]
+            story += [f"--received={room / 'received'}", "--skip-checks"]
+            story += [f"--bundle={options['bundle']}"] if options["bundle"] else []
+            execute_from_command_line(story)
+            self._stay(supervisor, once=options["once"])
+
+    def _stay(self, supervisor: processes.Supervisor, *, once: bool) -> None:
+        if once:
+            return
+        self.stdout.write("\nEverything stays up. Ctrl-C stops it all.")
+        while not supervisor.deaths():
+            time.sleep(0.5)
+        raise processes.ProcessFailed("\n".join(str(death) for death in supervisor.deaths()))
+
+
+def _receiver(env: dict[str, str], folder: Path, port: int, issuer: str) -> processes.Program:
+    argv = (sys.executable, "-m", "exchange.management.demo.receiver", str(folder), str(port))
+
+    def is_ready() -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", port)) == 0
+
+    public = {name: env[name] for name in env if "KEY" not in name and "SIGNER" not in name}
+    return processes.Program("receiver", (*argv, issuer, *SUBSCRIBED), public, is_ready)
+
+
+def _seed(room: Path) -> bytes:
+    """From it every key of this demo is derived, so that a second run can read the first's data."""
+    path = room / "seed"
+    if not path.exists():
+        path.touch(mode=0o600)
+        path.write_bytes(token_bytes(32))
+    return path.read_bytes()
+
+
+def _free_port(wanted: int) -> int:
+    """The port, or another where that one is taken."""
+    for port in (wanted, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise processes.ProcessFailed("There is no free port on loopback.")

@@ -1,0 +1,1 @@
+"""The demo: a forum of five labs on real parts, and the story of one campaign."""
