@@ -315,7 +315,11 @@ def circles(principal: Principal) -> tuple[CircleCard, ...]:
 
 def people(principal: Principal) -> tuple[Person, ...]:
     """The people of the caller's own member; for the forum's people, the forum's own."""
-    rows = User.objects.filter(member_id=principal.member_id, is_active=True)
+    everybody = User.objects.filter(is_active=True)
+    if principal.member_id is None:
+        rows = everybody.filter(member__isnull=True)
+    else:
+        rows = everybody.filter(member_id=principal.member_id)
     return tuple(
         Person(row.name, row.email, tuple(sorted(one.role for one in row.role_rows.all())))
         for row in rows.order_by("name").prefetch_related("role_rows")
@@ -520,7 +524,7 @@ def needs(principal: Principal) -> tuple[Needs, ...]:
         .annotate(n=Count("id"))
     )
     asked = (
-        Hold.objects.filter(member_id=principal.member_id, state=Hold.State.ASKED)
+        Hold.objects.filter(member_id=_member(principal), state=Hold.State.ASKED)
         .values("outcome__contribution_id", "outcome__contribution__received_at")
         .annotate(n=Count("id"))
     )

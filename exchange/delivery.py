@@ -476,7 +476,24 @@ def _ok(row: Delivery, sub: Subscription, _: outbound.Answer, now: datetime) -> 
     Subscription.objects.filter(pk=sub.pk).update(
         state=state, next_at=None, fail_since=None, fail_count=0
     )
+    if sub.state == _Sub.UNVERIFIED:
+        _begin_with_constants(sub, now=now)
     return True
+
+
+def _begin_with_constants(sub: Subscription, *, now: datetime) -> None:
+    """The exchange's own release comes first: what everything else refers to."""
+    release = (
+        Release.objects.filter(member__isnull=True, recipients__recipient_id=sub.member_id)
+        .exclude(deliveries__subscription=sub)
+        .order_by("-committed_at")
+        .first()
+    )
+    if release is not None:
+        Delivery.objects.create(
+            subscription=sub, member_id=sub.member_id, release=release, created_at=now
+        )
+        transaction.on_commit(lambda: nudge("exchange.tasks.seal_waiting", queue="deliver"))
 
 
 def _busy(row: Delivery, sub: Subscription, answer: outbound.Answer, now: datetime) -> bool:

@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from exchange import constants, ledger, release
-from exchange.models import FloorPolicy
+from exchange import constants, floors, ledger, release
 from exchange.policy import terms
 from exchange.signers import signer_for
 from members import onboarding
@@ -51,13 +50,7 @@ def found(*, now: datetime, window_seconds: int, signers: dict[str, str]) -> Non
         return
     constants.found("Weir demo forum", now=now)
     document = terms.shipped_floor(window_seconds=window_seconds)
-    floor = terms.Floor.parse(document)
-    FloorPolicy.objects.create(
-        document=document,
-        digest=bytes.fromhex(floor.digest),
-        version=str(floor.version),
-        effective_at=now,
-    )
+    floors.activate(document, drafted_by=None, activated_by=None, now=now)
     labs = {
         name: onboarding.create_member(name, verified_domains=[f"{name.lower()}.example"], now=now)
         for name in LABS
