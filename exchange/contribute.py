@@ -124,7 +124,7 @@ def submit(
 def accept(contribution_id: UUID, *, now: datetime) -> bool:
     """Take a kept contribution in; false where another worker has done it already."""
     row = (
-        Contribution.objects.select_for_update(skip_locked=True)
+        Contribution.objects.select_for_update(skip_locked=True, no_key=True, of=("self",))
         .filter(pk=contribution_id, state=Contribution.State.PENDING)
         .first()
     )
@@ -225,7 +225,7 @@ def withdraw(principal: Principal, stix_id: str, *, now: datetime) -> None:
     if principal.member_id is None or not principal.may("contribute"):
         raise Forbidden("Your role may not withdraw objects.")
     row = (
-        ForumObject.objects.select_for_update()
+        ForumObject.objects.select_for_update(no_key=True, of=("self",))
         .filter(
             member_id=principal.member_id,
             id_digest=store.name_digest(principal.member_id, stix_id),

@@ -123,9 +123,16 @@ def drain(subscription_id: UUID, *, resolver: outbound.Resolve = outbound.resolv
     lease = _take_lease(subscription_id)  # 1
     if lease is None:
         return 0
+    try:
+        return _send_all(subscription_id, lease, resolver)  # 2
+    finally:
+        _give_back(subscription_id, lease)  # 3
+
+
+def _send_all(subscription_id: UUID, lease: UUID, resolver: outbound.Resolve) -> int:
     until = timezone.now() + timedelta(seconds=DRAIN_SECONDS)
     sent = 0
-    while timezone.now() < until:  # 2
+    while timezone.now() < until:
         row = _next(subscription_id, lease)
         if row is None:
             break
@@ -134,7 +141,6 @@ def drain(subscription_id: UUID, *, resolver: outbound.Resolve = outbound.resolv
         sent += 1
         if not _finish(row, attempt, answer, lease):
             break
-    _give_back(subscription_id, lease)  # 3
     return sent
 
 
@@ -148,7 +154,7 @@ def sweep(*, now: datetime) -> int:
     due = Q(next_at__isnull=True) | Q(next_at__lte=now)
     with transaction.atomic():
         rows = (
-            Subscription.objects.select_for_update(skip_locked=True)
+            Subscription.objects.select_for_update(skip_locked=True, no_key=True, of=("self",))
             .filter(free, due, state__in=[*_LIVE, _Sub.UNVERIFIED])
             .filter(id__in=Delivery.objects.filter(state=_State.READY).values("subscription_id"))
         )
@@ -305,7 +311,7 @@ def deliveries(
 @transaction.atomic
 def _number(delivery_id: UUID, subscription_id: UUID) -> bool:
     """Ready, with the subscription's next number, in one transaction."""
-    row = Subscription.objects.select_for_update().get(pk=subscription_id)
+    row = Subscription.objects.select_for_update(no_key=True, of=("self",)).get(pk=subscription_id)
     moved = Delivery.objects.filter(pk=delivery_id, state=_State.WAITING).update(
         state=_State.READY, seq=row.next_seq
     )
@@ -338,7 +344,7 @@ def _give_back(subscription_id: UUID, lease: UUID) -> None:
 def _next(subscription_id: UUID, lease: UUID) -> Delivery | None:
     """The lowest ready delivery that the recipient may still have; others are cancelled."""
     sub = (
-        Subscription.objects.select_for_update()
+        Subscription.objects.select_for_update(no_key=True, of=("self",))
         .select_related("member")
         .filter(pk=subscription_id, lease_token=lease, state__in=[*_LIVE, _Sub.UNVERIFIED])
         .first()
@@ -438,7 +444,7 @@ def _finish(row: Delivery, attempt: Attempt, answer: outbound.Answer, lease: UUI
         answer_digest=answer.digest,
     )
     sub = (
-        Subscription.objects.select_for_update()
+        Subscription.objects.select_for_update(no_key=True, of=("self",))
         .filter(pk=row.subscription_id, lease_token=lease)
         .first()
     )
@@ -591,7 +597,7 @@ def _may_manage(principal: Principal) -> Member:
 def _own(principal: Principal, subscription_id: UUID) -> Subscription:
     member = _may_manage(principal)
     row = (
-        Subscription.objects.select_for_update()
+        Subscription.objects.select_for_update(no_key=True, of=("self",))
         .filter(pk=subscription_id, member=member)
         .exclude(state=_Sub.REMOVED)
         .first()

@@ -109,7 +109,7 @@ def revoke_due(*, now: datetime) -> int:
 def set_free(*, now: datetime) -> None:
     """What the approvers have released waits for its next window; a delay is never ended."""
     rows = (
-        Outcome.objects.select_for_update(skip_locked=True)
+        Outcome.objects.select_for_update(skip_locked=True, no_key=True, of=("self",))
         .filter(outcome=Outcome.Kind.HELD, replaced=False)
         .filter(Exists(Hold.objects.filter(outcome=OuterRef("pk"))))
         .exclude(
@@ -182,7 +182,7 @@ def _revoke(revocation_id: int, *, now: datetime) -> int:
     """One revoked version for all holders; an observable is no longer served instead."""
     _hold_policies_still()
     due = (
-        Revocation.objects.select_for_update(skip_locked=True)
+        Revocation.objects.select_for_update(skip_locked=True, no_key=True, of=("self",))
         .select_related("object")
         .filter(pk=revocation_id, done_at__isnull=True)
         .first()
@@ -272,7 +272,7 @@ def _due(
 ) -> list[lists.Leaving]:
     """The contribution's objects whose window is open, decided again under today's policies."""
     rows = list(
-        Outcome.objects.select_for_update(skip_locked=True, of=("self",))
+        Outcome.objects.select_for_update(skip_locked=True, no_key=True, of=("self",))
         .select_related("version__object")
         .filter(
             contribution=contribution,

@@ -119,7 +119,7 @@ def act(
         raise Forbidden("Your role may not decide holds.")
     rows = list(
         _visible(principal)
-        .select_for_update(of=("self",))
+        .select_for_update(no_key=True, of=("self",))
         .select_related("outcome__contribution")
         .filter(pk__in=list(hold_ids), state__in=_OPEN)
     )

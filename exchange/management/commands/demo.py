@@ -1,5 +1,6 @@
 """`manage.py demo`: the main job on real parts, told as it happens."""
 
+import io
 import os
 import socket
 import sys
@@ -36,6 +37,8 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - Django's
         """Services, then processes, then the story; Ctrl-C ends all of them in order."""
         started = time.monotonic()
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(line_buffering=True)  # told as it happens, into a file too
         room = Path(options["dir"]).resolve()
         room.mkdir(parents=True, exist_ok=True, mode=0o700)
         port = _free_port(options["port"])

@@ -33,7 +33,7 @@ def bundle(*, now: datetime, new_id: NewId) -> dict[str, Any]:
 
 def relay_watch(*, now: datetime, new_id: NewId) -> dict[str, Any]:
     """A small second contribution, for the circle that watches relays."""
-    objects = [
+    objects: list[dict[str, Any]] = [
         {"type": "domain-name", "value": "pool.relay.example"},
         {
             "type": "indicator",
