@@ -1,11 +1,17 @@
 """Rows of who takes part: members, people, roles, circles, agreements, credentials."""
 
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
+
+TLP_LEVELS = ["clear", "green", "amber", "amber+strict", "red"]
+ROLES = ["analyst", "officer", "counsel", "administrator", "operator"]
+SCOPES = ["taxii-read", "taxii-write", "api-read", "api-write", "ledger-read"]
+LONGEST_CREDENTIAL = timedelta(days=400)
 
 
 class Member(models.Model):
@@ -24,11 +30,28 @@ class Member(models.Model):
     state = models.TextField(choices=State, default=State.ACTIVE)
     joined_at = models.DateTimeField()
     left_at = models.DateTimeField(null=True)
-    tlp_ceiling = models.TextField(default="red")
+    tlp_ceiling = models.TextField(default="amber+strict")
     default_circle = models.ForeignKey(
         "Circle", on_delete=models.PROTECT, null=True, related_name="+"
     )
     verified_domains = ArrayField(models.TextField(), default=list)
+
+    class Meta:
+        """Closed words; who left has left at a time."""
+
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(state__in=["active", "suspended", "left"]), name="member_state"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(tlp_ceiling__in=TLP_LEVELS), name="member_tlp_ceiling"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(state="left", left_at__isnull=False)
+                | (~models.Q(state="left") & models.Q(left_at__isnull=True)),
+                name="member_left_at",
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.name
@@ -43,9 +66,14 @@ class DataKey(models.Model):
     wrapped = models.BinaryField()
 
     class Meta:
-        """One key for an epoch."""
+        """One key for an epoch; an epoch has two bytes in what is sealed."""
 
-        constraints = [models.UniqueConstraint(fields=["member", "epoch"], name="key_of_epoch")]
+        constraints = [
+            models.UniqueConstraint(fields=["member", "epoch"], name="key_of_epoch"),
+            models.CheckConstraint(
+                condition=models.Q(epoch__range=(1, 65_535)), name="epoch_of_two_bytes"
+            ),
+        ]
 
 
 class UserManager(BaseUserManager["User"]):
@@ -85,9 +113,12 @@ class UserRole(models.Model):
     role = models.TextField()
 
     class Meta:
-        """A role once."""
+        """A role once; a trigger keeps the forum's apart from a member's."""
 
-        constraints = [models.UniqueConstraint(fields=["user", "role"], name="role_once")]
+        constraints = [
+            models.UniqueConstraint(fields=["user", "role"], name="role_once"),
+            models.CheckConstraint(condition=models.Q(role__in=ROLES), name="role_known"),
+        ]
 
 
 class Circle(models.Model):
@@ -177,6 +208,23 @@ class Credential(models.Model):
     expires_at = models.DateTimeField()
     revoked_at = models.DateTimeField(null=True)
     last_used_at = models.DateTimeField(null=True)
+
+    class Meta:
+        """Closed scopes, and an end that is not too far."""
+
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(scopes__contained_by=SCOPES, scopes__len__gt=0),
+                name="credential_scopes",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(
+                    expires_at__gte=models.F("created_at"),
+                    expires_at__lte=models.F("created_at") + LONGEST_CREDENTIAL,
+                ),
+                name="credential_ends",
+            ),
+        ]
 
 
 class SignInLink(models.Model):

@@ -16,7 +16,8 @@ BEGIN
                 NULL;
             END;
         END IF;
-        IF NOT pg_has_role(current_user, one, 'MEMBER') THEN
+        -- Who may create roles is a member of what it created, yet may not act as it.
+        IF NOT pg_has_role(current_user, one, 'SET') THEN
             EXECUTE format('GRANT %I TO CURRENT_USER', one);
         END IF;
         EXECUTE format('GRANT USAGE ON SCHEMA public TO %I', one);
