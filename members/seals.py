@@ -1,9 +1,12 @@
 """Sealing at rest: a data key for each member that the database does not hold in the clear."""
 
 import hmac
+from collections.abc import Mapping
+from contextlib import suppress
 from functools import lru_cache
 from hashlib import sha256
 from secrets import token_bytes
+from types import MappingProxyType
 from uuid import UUID
 
 from cryptography.exceptions import InvalidTag
@@ -17,14 +20,23 @@ from members.models import DataKey
 
 _NONCE = 12
 _EPOCH = 2
+# Members whose key this process made itself; see for_member.
+_MADE_HERE: set[UUID] = set()
 
 
 class Seal:
-    """AES-256-GCM under one key: epoch (2 bytes), nonce (12), ciphertext with its tag."""
+    """AES-256-GCM: epoch of the key (2 bytes), nonce (12), ciphertext with its tag.
 
-    def __init__(self, key: bytes, *, epoch: int = 0) -> None:
-        self._cipher = AESGCM(key)
+    Seals under one key; also opens what was sealed under the keys of earlier epochs.
+    """
+
+    def __init__(
+        self, key: bytes, *, epoch: int = 0, earlier: Mapping[int, bytes] = MappingProxyType({})
+    ) -> None:
+        keys = {**earlier, epoch: key}
+        self._ciphers = {number.to_bytes(_EPOCH): AESGCM(one) for number, one in keys.items()}
         self._epoch = epoch.to_bytes(_EPOCH)
+        self._cipher = self._ciphers[self._epoch]
 
     def seal(self, plaintext: bytes, *, aad: bytes) -> bytes:
         """Bytes that only the holder of the key opens, and only for the same `aad`."""
@@ -33,25 +45,39 @@ class Seal:
 
     def open(self, sealed: bytes, *, aad: bytes) -> bytes:
         """The plaintext; Refused when key, place or bytes are not those that were sealed."""
-        nonce = sealed[_EPOCH : _EPOCH + _NONCE]
+        epoch, nonce = sealed[:_EPOCH], sealed[_EPOCH : _EPOCH + _NONCE]
         try:
-            return self._cipher.decrypt(nonce, sealed[_EPOCH + _NONCE :], sealed[:_EPOCH] + aad)
-        except (InvalidTag, ValueError):
+            return self._ciphers[epoch].decrypt(nonce, sealed[_EPOCH + _NONCE :], epoch + aad)
+        except (InvalidTag, KeyError, ValueError):
             raise Refused("seal.broken", "Sealed bytes do not open.") from None
 
 
 def for_member(member_id: UUID) -> Seal:
     """The seal of one member; its data key is made at the first use."""
-    return _member_seal(member_id)
+    if member_id not in _MADE_HERE:
+        with suppress(LookupError):
+            return _kept_seal(member_id)
+        # The transaction that makes the key may roll back. Were the key kept, what is sealed with
+        # it later could never be opened, so here its row is read again at each use.
+        _MADE_HERE.add(member_id)
+    make_data_key(member_id)
+    return _stored_seal(member_id)
 
 
 @lru_cache(maxsize=256)
-def _member_seal(member_id: UUID) -> Seal:
-    row = DataKey.objects.filter(member_id=member_id).order_by("-epoch").first()
-    if row is None:
-        row = make_data_key(member_id)
-    key = _wrapping().open(bytes(row.wrapped), aad=_key_aad(member_id, row.epoch))
-    return Seal(key, epoch=row.epoch)
+def _kept_seal(member_id: UUID) -> Seal:
+    return _stored_seal(member_id)
+
+
+def _stored_seal(member_id: UUID) -> Seal:
+    keys = {
+        row.epoch: _wrapping().open(bytes(row.wrapped), aad=_key_aad(member_id, row.epoch))
+        for row in DataKey.objects.filter(member_id=member_id)
+    }
+    if not keys:
+        raise LookupError("no data key")
+    newest = max(keys)
+    return Seal(keys[newest], epoch=newest, earlier=keys)
 
 
 def make_data_key(member_id: UUID) -> DataKey:
