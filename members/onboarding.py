@@ -7,12 +7,15 @@ from hashlib import sha256
 from secrets import token_urlsafe
 from uuid import UUID
 
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import F
 from django.utils.text import slugify
 
-from exchange.proof.refused import NotFound, Refused
+from exchange.proof.refused import Forbidden, NotFound, Refused
 from members import roles
+from members.auth import Principal
 from members.models import (
     Acceptance,
     Agreement,
@@ -79,7 +82,9 @@ def create_circle(
 
 @transaction.atomic
 def join_circle(member: Member, circle: Circle, *, now: datetime) -> None:
-    """Take a seat; a member that has one keeps it."""
+    """Take a seat; a member that has one keeps it, and who is not active takes none."""
+    if not Member.objects.filter(pk=member.pk, state=Member.State.ACTIVE).exists():
+        raise Refused("member.not-active", "Only an active member joins a circle.")
     CircleMember.objects.get_or_create(
         circle=circle, member=member, left_at=None, defaults={"joined_at": now}
     )
@@ -96,21 +101,28 @@ def leave_circle(member: Member, circle: Circle, *, now: datetime) -> None:
 @transaction.atomic
 def create_person(person: Person, *, password: str | None = None) -> User:
     """A person with roles; people employed by a member have no role of the forum."""
-    of_forum = person.member is None
-    if any(roles.effective(role, of_forum=of_forum) is None for role in person.roles):
-        raise Refused("role.not-here", "This person cannot have that role.", "roles")
+    _check(person)
     user = User.objects.create_user(
         person.email, password=password, name=person.name, member=person.member
     )
-    UserRole.objects.bulk_create(UserRole(user=user, role=role) for role in person.roles)
+    UserRole.objects.bulk_create(
+        UserRole(user=user, role=role) for role in sorted(set(person.roles))
+    )
     return user
 
 
 @transaction.atomic
-def invite(person: Person, *, now: datetime) -> str:
-    """Ask a person in; the secret of the link is shown this once."""
-    if User.objects.filter(email=person.email.lower()).exists():
-        raise Refused("person.email", "There is a person of this address.", "email")
+def invite(person: Person, *, by: Principal, now: datetime) -> str:
+    """Ask a person in; the secret of the link is shown this once.
+
+    An administrator asks people of its own member, the operator anybody.
+    """
+    own = (
+        by.member_id is not None and person.member is not None and person.member.id == by.member_id
+    )
+    if not (by.may("manage-members") or (own and by.may("manage-people"))):
+        raise Forbidden("Your role may not invite this person.")
+    _check(person)
     secret = token_urlsafe(32)
     Invitation.objects.create(
         member=person.member,
@@ -127,12 +139,14 @@ def invite(person: Person, *, now: datetime) -> str:
 def accept_invitation(secret: str, *, password: str, now: datetime) -> User:
     """The invited person chooses a password and is there from now on."""
     row = (
-        Invitation.objects.select_for_update()
+        Invitation.objects.select_for_update(of=("self",))
+        .select_related("member")
         .filter(digest=_digest(secret), accepted_at__isnull=True, expires_at__gt=now)
         .first()
     )
-    if row is None:
+    if row is None or not _is_in(row.member):
         raise NotFound
+    _check_password(password)
     row.accepted_at = now
     row.save(update_fields=["accepted_at"])
     person = Person(row.email, row.name, tuple(row.roles), row.member)
@@ -164,25 +178,33 @@ def accept_agreement(agreement: Agreement, user: User, *, now: datetime) -> None
 
 
 @transaction.atomic
-def suspend(member: Member) -> None:
+def suspend(member: Member, *, by: Principal) -> None:
     """Nothing is read, sent or contributed any more, from this moment."""
-    Member.objects.filter(pk=member.pk).update(state=Member.State.SUSPENDED)
+    _must_manage_members(by)
+    active = Member.objects.filter(pk=member.pk, state=Member.State.ACTIVE)
+    if not active.update(state=Member.State.SUSPENDED):
+        raise Refused("member.not-active", "Only an active member is suspended.")
 
 
 @transaction.atomic
-def activate(member: Member) -> None:
-    """End a suspension."""
-    Member.objects.filter(pk=member.pk, state=Member.State.SUSPENDED).update(
-        state=Member.State.ACTIVE
-    )
+def activate(member: Member, *, by: Principal) -> None:
+    """End a suspension; who has left does not come back this way."""
+    _must_manage_members(by)
+    suspended = Member.objects.filter(pk=member.pk, state=Member.State.SUSPENDED)
+    if not suspended.update(state=Member.State.ACTIVE):
+        raise Refused("member.not-suspended", "Only a suspended member is activated.")
 
 
 @transaction.atomic
-def leave(member: Member, *, now: datetime) -> None:
-    """Leave the forum: seats and credentials end at once."""
-    Member.objects.filter(pk=member.pk).update(state=Member.State.LEFT, left_at=now)
+def leave(member: Member, *, by: Principal, now: datetime) -> None:
+    """Leave the forum: seats, credentials and sign-in links end at once."""
+    _must_manage_members(by)
+    here = Member.objects.filter(pk=member.pk).exclude(state=Member.State.LEFT)
+    if not here.update(state=Member.State.LEFT, left_at=now):
+        raise Refused("member.left", "This member has left already.")
     CircleMember.objects.filter(member=member, left_at__isnull=True).update(left_at=now)
     Credential.objects.filter(member=member, revoked_at__isnull=True).update(revoked_at=now)
+    SignInLink.objects.filter(user__member=member).delete()
 
 
 @transaction.atomic
@@ -198,11 +220,11 @@ def sign_in_link(user: User, *, now: datetime, lasts: timedelta = LINK_LASTS, us
 def link_owner(secret: str, *, now: datetime) -> User:
     """Whom a link would sign in; NotFound for one that is used up, too old or unknown."""
     row = (
-        SignInLink.objects.select_related("user")
+        SignInLink.objects.select_related("user__member")
         .filter(digest=_digest(secret), expires_at__gt=now, uses_left__gt=0)
         .first()
     )
-    if row is None or not row.user.is_active:
+    if row is None or not (row.user.is_active and _is_in(row.user.member)):
         raise NotFound
     return row.user
 
@@ -225,6 +247,31 @@ def member_of(member_id: UUID) -> Member:
     if row is None:
         raise NotFound
     return row
+
+
+def _check(person: Person) -> None:
+    of_forum = person.member is None
+    if any(roles.effective(role, of_forum=of_forum) is None for role in person.roles):
+        raise Refused("role.not-here", "This person cannot have that role.", "roles")
+    if User.objects.filter(email=person.email.lower()).exists():
+        raise Refused("person.email", "There is a person of this address.", "email")
+
+
+def _check_password(password: str) -> None:
+    try:
+        validate_password(password)
+    except ValidationError as error:
+        raise Refused("person.password", " ".join(error.messages), "password") from None
+
+
+def _is_in(member: Member | None) -> bool:
+    """Whether people of this member may come in; the forum's own always may."""
+    return member is None or member.state == Member.State.ACTIVE
+
+
+def _must_manage_members(by: Principal) -> None:
+    if not by.may("manage-members"):
+        raise Forbidden("Only the forum's operator does this.")
 
 
 def _digest(secret: str) -> bytes:
