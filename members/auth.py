@@ -1,7 +1,6 @@
 """From a request to a principal: a session, or a credential of a member."""
 
 import base64
-import binascii
 import ipaddress
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -151,7 +150,7 @@ def _secret(header: str) -> str:
         raise AuthenticationFailed(_REFUSED)
     try:
         pair = base64.b64decode(value.strip(), validate=True).decode()
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:  # not base64, not ASCII, not UTF-8
         raise AuthenticationFailed(_REFUSED) from None
     return pair.partition(":")[2]
 
@@ -177,6 +176,8 @@ def _is_from(row: Credential, address: str) -> bool:
         here = ipaddress.ip_address(address)
     except ValueError:
         return False
+    # A socket that listens on :: names an IPv4 client ::ffff:192.0.2.1.
+    here = getattr(here, "ipv4_mapped", None) or here
     return any(here in ipaddress.ip_network(network) for network in row.networks)
 
 

@@ -12,9 +12,9 @@ from django.db import transaction
 from exchange.proof.refused import Forbidden, NotFound, Refused
 from members import roles
 from members.auth import Principal
-from members.models import Credential
+from members.models import LONGEST_CREDENTIAL, Credential
 
-MOST_DAYS = 400
+MOST_DAYS = LONGEST_CREDENTIAL.days
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +72,10 @@ def rotate(
 ) -> tuple[UUID, str]:
     """The same again with a new secret; the old one ends after the overlap."""
     row = _own(principal, credential_id)
+    if row.revoked_at is not None or row.expires_at <= now:
+        raise Refused("credential.ended", "It has ended: mint a new one.")
+    if overlap < timedelta(0):
+        raise Refused("credential.overlap", "The overlap cannot be negative.", "overlap")
     days = max(1, min(MOST_DAYS, (row.expires_at - row.created_at).days))
     wanted = Wanted(
         row.name, tuple(row.scopes), tuple(row.networks), days, tuple(row.default_basis)
