@@ -61,9 +61,7 @@ def sign_in_link(request: HttpRequest, secret: str) -> HttpResponse:
     except NotFound:
         context = {"name": "", "of": ""}
     status = 200 if context["name"] else 410
-    response = wire.render(request, "web/account/sign_in_link.html", context, status=status)
-    response["Referrer-Policy"] = "no-referrer"
-    return response
+    return wire.render(request, "web/account/sign_in_link.html", context, status=status)
 
 
 @require_POST

@@ -15,7 +15,6 @@ from exchange.policy import terms
 from exchange.signers import signer_for
 from members import onboarding
 
-
 LINK_LASTS = timedelta(days=7)
 
 
