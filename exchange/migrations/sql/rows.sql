@@ -205,7 +205,19 @@ GRANT UPDATE (state, decided_at) ON exchange_hold TO weir_web;
 GRANT UPDATE ON exchange_subscription TO weir_web;
 GRANT UPDATE (state, done_at) ON exchange_delivery TO weir_web;
 
-GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA public TO weir_worker;
+-- The worker writes what is shared and the act of sharing, and nothing of who takes part.
+DO $$
+DECLARE
+    one text;
+BEGIN
+    FOR one IN SELECT tablename FROM pg_tables WHERE schemaname = 'public'
+            AND (tablename LIKE 'indicators\_%' OR tablename LIKE 'exchange\_%') LOOP
+        EXECUTE format('GRANT SELECT, INSERT, UPDATE ON %I TO weir_worker', one);
+    END LOOP;
+END
+$$;
+GRANT SELECT, INSERT ON ledger_event, ledger_intake TO weir_worker;
+GRANT SELECT ON ledger_entry, ledger_checkpoint, ledger_head, ledger_account TO weir_worker;
 GRANT DELETE ON indicators_submission, exchange_missing TO weir_worker;
 REVOKE INSERT, UPDATE ON ledger_entry, ledger_slot, ledger_tile, ledger_head, ledger_checkpoint,
     ledger_account FROM weir_worker;
