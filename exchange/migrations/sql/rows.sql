@@ -44,13 +44,15 @@ CREATE OR REPLACE FUNCTION weir_page(
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path = public, pg_temp SET plan_cache_mode = force_custom_plan
     AS $$
-    #variable_conflict use_column
+    #variable_conflict error
     DECLARE
-        me uuid := (SELECT id FROM members_member WHERE id = weir_member() AND state = 'active');
-        size bigint := (SELECT coalesce(max(c.size), 0) FROM ledger_checkpoint c);
+        me uuid := (SELECT m.id FROM members_member m
+                    WHERE m.id = weir_member() AND m.state = 'active');
+        published bigint := (SELECT coalesce(max(c.size), 0) FROM ledger_checkpoint c);
         circles uuid[] := ARRAY(
-            SELECT circle_id FROM members_circlemember
-            WHERE member_id = me AND left_at IS NULL AND (weir_page.circle IS NULL OR circle_id = weir_page.circle));
+            SELECT seat.circle_id FROM members_circlemember seat
+            WHERE seat.member_id = me AND seat.left_at IS NULL
+              AND (weir_page.circle IS NULL OR seat.circle_id = weir_page.circle));
         named text[] := ARRAY(SELECT v FROM unnest(versions) v WHERE v NOT IN ('last', 'first', 'all'));
     BEGIN
         RETURN QUERY
@@ -60,7 +62,7 @@ CREATE OR REPLACE FUNCTION weir_page(
         JOIN exchange_release act ON act.id = part.release_id
         JOIN exchange_releaseitem item ON item.release_id = act.id
         JOIN exchange_rendition said ON said.id = item.rendition_id
-        WHERE part.recipient_id = me AND part.idx < size AND NOT item.recalled
+        WHERE part.recipient_id = me AND part.idx < published AND NOT item.recalled
           AND (act.circle_id IS NULL OR act.circle_id = ANY (circles))
           AND (weir_page.circle IS NOT NULL OR NOT act.circle_only)
           AND part.running > after - 500 AND part.running + item.position > after
@@ -77,14 +79,14 @@ CREATE OR REPLACE FUNCTION weir_page(
                     ON listed.rendition_id = rival.id AND NOT listed.recalled
                 JOIN exchange_releaserecipient mine ON mine.release_id = listed.release_id
                 WHERE rival.stix_id = said.stix_id AND rival.modified > said.modified
-                  AND mine.recipient_id = me AND mine.idx < size))
+                  AND mine.recipient_id = me AND mine.idx < published))
             OR ('first' = ANY (versions) AND NOT EXISTS (
                 SELECT 1 FROM exchange_rendition rival
                 JOIN exchange_releaseitem listed
                     ON listed.rendition_id = rival.id AND NOT listed.recalled
                 JOIN exchange_releaserecipient mine ON mine.release_id = listed.release_id
                 WHERE rival.stix_id = said.stix_id AND rival.modified < said.modified
-                  AND mine.recipient_id = me AND mine.idx < size))
+                  AND mine.recipient_id = me AND mine.idx < published))
             OR (cardinality(named) > 0 AND coalesce(
                 nullif(said.modified, ''),
                 substring(convert_from(said.body, 'UTF8') from '"created":"([^"]+)"'),
