@@ -74,7 +74,11 @@ def make_cast(now: datetime) -> Cast:
     for lab in labs:
         lab.refresh_from_db()
     return Cast(
-        *labs,
+        aurora=aurora,
+        borealis=borealis,
+        cirrus=cirrus,
+        ember=ember,
+        fjord=fjord,
         forum=forum,
         relay_watch=relay_watch,
         ana=_person("Ana", "analyst", aurora),

@@ -155,11 +155,11 @@ def manage(env: dict[str, str], *arguments: str) -> None:
     subprocess.run(argv, env=env, cwd=ROOT, check=True, capture_output=True)
 
 
-def program(env: dict[str, str], *arguments: str) -> dict[str, str]:
+def program(env: dict[str, str], *arguments: str) -> dict[str, Any]:
     """What a test asks of the exchange's database, in a process of its own."""
     argv = [sys.executable, "-m", "tests.running_program", *arguments]
     done = subprocess.run(argv, env=env, cwd=ROOT, check=True, capture_output=True, text=True)
-    answer: dict[str, str] = json.loads(done.stdout.strip().splitlines()[-1])
+    answer: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
     return answer
 
 

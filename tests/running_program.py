@@ -61,7 +61,7 @@ def count() -> dict[str, int]:
         row.id
         for row in sent
         if not parts.filter(
-            release_id=row.release_id, recipient_id=row.member_id, idx__lt=newest
+            release__deliveries=row, recipient_id=row.member_id, idx__lt=newest
         ).exists()
     ]
     return {

@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 from django.conf import LazySettings
-from django.http import HttpResponse
 from django.test import Client
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 from exchange import contribute
 from members import credentials
+from members.auth import Principal
 from members.models import Member, User
 from tests.doors import stage as staging
 from tests.doors.stage import Stage, as_owner, sequence, set_stage
@@ -31,7 +31,7 @@ def stage(settings: LazySettings, tmp_path: Any) -> Stage:
 def client_of(stage: Stage, user: User, *scopes: str) -> Client:
     """A client with a fresh credential of somebody's member."""
     as_owner()
-    administrator = credentials.Principal(
+    administrator = Principal(
         member_id=user.member_id, user_id=user.id, roles=frozenset({"administrator"})
     )
     wanted = credentials.Wanted("test", scopes or ALL)
@@ -287,5 +287,5 @@ def test_a_page_costs_the_same_queries_whatever_is_on_it(
 ) -> None:
     for limit in (1, 200):
         with django_assert_max_num_queries(20):
-            answer: HttpResponse = ben.get(f"{ROOT}collections/holding/objects/?limit={limit}")
+            answer = ben.get(f"{ROOT}collections/holding/objects/?limit={limit}")
         assert answer.status_code == 200

@@ -99,7 +99,7 @@ def test_a_signer_that_fails_stops_disclosure_and_nothing_else(cast: Cast, now: 
     ben = cast.as_(cast.ben)
     ledger.integrate(now=now)
     try:
-        ledger.publish(BrokenSigner(), now=now)  # type: ignore[arg-type] # it is one that fails
+        ledger.publish(BrokenSigner(), now=now)
     except (OSError, Refused):
         as_owner()
     assert holds_nothing(ben, now)
