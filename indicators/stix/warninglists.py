@@ -8,7 +8,6 @@ import gzip
 import json
 import sys
 from bisect import bisect_right
-from collections.abc import Iterator
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
 from pathlib import Path
@@ -61,23 +60,22 @@ def _lists() -> tuple[
 ]:
     with gzip.open(_FILE, "rt", encoding="utf-8") as stream:
         document = json.load(stream)
-    ranges: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {}
-    for name in _RANGES:
-        for version in (4, 6):
-            networks = [ip_network(text) for text in document["ranges"][f"{name}/{version}"]]
-            ranges[f"{name}/{version}"] = (
-                tuple(int(one.network_address) for one in networks),
-                tuple(int(one.broadcast_address) for one in networks),
-            )
+    ranges = {
+        name: (tuple(starts), tuple(ends)) for name, (starts, ends) in document["ranges"].items()
+    }
     return ranges, {name: frozenset(document["names"][name]) for name in _NAMES}
 
 
-def _collapsed(texts: list[str], version: int) -> Iterator[str]:
+def _spans(texts: list[str], version: int) -> tuple[list[int], list[int]]:
+    """First and last addresses as numbers, overlaps joined: read back without any parsing."""
     networks = [one for one in map(_network, texts) if one is not None and one.version == version]
-    if version == 4:
-        yield from map(str, collapse_addresses(n for n in networks if isinstance(n, IPv4Network)))
-    else:
-        yield from map(str, collapse_addresses(n for n in networks if isinstance(n, IPv6Network)))
+    joined: list[Network] = (
+        list(collapse_addresses(n for n in networks if isinstance(n, IPv4Network)))
+        if version == 4
+        else list(collapse_addresses(n for n in networks if isinstance(n, IPv6Network)))
+    )
+    starts = [int(one.network_address) for one in joined]
+    return starts, [int(one.broadcast_address) for one in joined]
 
 
 def rebuild(folder: Path) -> None:
@@ -90,7 +88,7 @@ def rebuild(folder: Path) -> None:
         "source": "MISP/misp-warninglists",
         "licence": "CC0-1.0",
         "ranges": {
-            f"{name}/{version}": list(_collapsed(lists[name], version))
+            f"{name}/{version}": _spans(lists[name], version)
             for name in _RANGES
             for version in (4, 6)
         },
