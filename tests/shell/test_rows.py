@@ -1,0 +1,368 @@
+"""Row-level security: a forgotten filter shows nothing; read by raw SQL as each of the cast."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from django.conf import LazySettings
+from django.db import connection, transaction
+from django.db.utils import ProgrammingError
+
+from exchange import contribute, delivery, release, review
+from exchange.models import Attempt, Delivery, Hold, Missing, ReleaseRecipient, Subscription
+from indicators.models import Original, Version
+from members import onboarding
+from members.auth import Principal
+from members.models import User
+from members.scope import acting
+from tests.cast import Cast
+from tests.shell import sharing
+from tests.shell.sharing import NOON, Way
+
+pytestmark = pytest.mark.django_db
+
+# Tables without row-level security, and why each may be without.
+OPEN_TABLES = {
+    "members_member": "names of the labs are known in the forum",
+    "members_datakey": "keys wrapped by a key that the database does not hold",
+    "members_user": "sign-in reads it before anyone is known",
+    "members_userrole": "sign-in reads it before anyone is known",
+    "members_circle": "names of circles; no content",
+    "members_circlemember": "seats; entitlement is checked with them",
+    "members_agreement": "the same text for all",
+    "members_acceptance": "entitlement is checked with it",
+    "members_credential": "authentication reads it before anyone is known; digests only",
+    "members_signinlink": "sign-in reads it before anyone is known; digests only",
+    "members_invitation": "acceptance reads it before anyone is known; digests only",
+    "exchange_forum": "the forum's own names",
+    "exchange_floorpolicy": "the floor is every member's to read",
+    "ledger_head": "size and root of the log, published",
+    "ledger_tile": "hashes of the log, published",
+    "ledger_checkpoint": "signed heads, published",
+    "ledger_account": "no grant to the web",
+    "ledger_intake": "row numbers of what waits; the web may only insert",
+    "ledger_signing_key": "public keys",
+    "axes_accessattempt": "failed sign-ins",
+    "axes_accessattemptexpiration": "failed sign-ins",
+    "axes_accessfailurelog": "failed sign-ins",
+    "axes_accesslog": "sign-ins",
+    "django_session": "signed sessions; no content",
+    "django_content_type": "names of models",
+    "django_migrations": "names of migrations",
+    "auth_group": "Django's own, without rows",
+    "auth_permission": "Django's own, names of models",
+    "auth_group_permissions": "Django's own, without rows",
+}
+# Views have the rights of their owner: these show commitments and nothing that they hide.
+OPEN_VIEWS = {"ledger_leaf", "ledger_digest"}
+# Of these the web role sees its own part of what the exchange gave to all.
+SHARED_TABLES = {
+    "exchange_release",
+    "exchange_releaseitem",
+    "exchange_releaserecipient",
+    "exchange_rendition",
+    "ledger_entry",
+    "ledger_slot",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """A contribution of Ana's to the relay watch, in every state that leaves rows."""
+
+    cast: Cast
+    sent: UUID
+    held: Version
+
+
+@pytest.fixture
+def scene(settings: LazySettings, tmp_path: Path) -> Scene:
+    cast = sharing.set_up(settings, tmp_path)
+    way = Way(cast, cast.relay_watch)
+    subscription = Subscription.objects.create(
+        member=cast.borealis,
+        name="SIEM",
+        url="https://siem.borealis.example/in",
+        state="active",
+        created_at=NOON,
+    )
+    sharing.member_policy(cast.aurora, now=NOON, version=1)
+    root, link, later = sharing.campaign(), sharing.range_indicator(), sharing.domain_indicator()
+    sent = way.pass_on(
+        root,
+        link,
+        later,
+        sharing.indicates(link["id"], root["id"]),
+        sharing.indicates(later["id"], root["id"]),
+        {"type": "ipv4-addr", "spec_version": "2.1", "id": _sco_id(), "value": "198.51.100.9"},
+        sharing.sdo("threat-actor", name="Somebody Ltd"),
+        {"type": "artifact", "spec_version": "2.1", "id": _sco_id("artifact"), "url": "x"},
+    )
+    delivery.make_ready(now=NOON)
+    ready = Delivery.objects.filter(subscription=subscription).first()
+    assert ready is not None
+    Attempt.objects.create(delivery=ready, member=cast.borealis, n=1, started_at=NOON)
+    contribute.withdraw(cast.as_(cast.ana), link["id"], now=NOON)
+    sharing.feed(cast.borealis)
+    waiting = way.give(sharing.campaign(), now=NOON + timedelta(minutes=1))
+    contribute.submit(
+        cast.as_(cast.ana),
+        sharing.bundle(sharing.campaign()),
+        circle_id=cast.relay_watch.id,
+        source="file",
+        now=NOON,
+    )
+    assert waiting
+    held = Version.objects.get(outcomes__outcome="held")
+    return Scene(cast, sent, held)
+
+
+def _sco_id(stix_type: str = "ipv4-addr") -> str:
+    return f"{stix_type}--7d3c9bde-52ff-5b8f-8d3c-1f9a3a6b7c55"
+
+
+@contextmanager
+def web_as(cast: Cast, user: User | None) -> Iterator[None]:
+    """The web's database role, with the settings that a request of this person has."""
+    principal = cast.as_(user) if user else sharing.analyst_of(cast.ember)
+    with acting(principal.acting()):
+        yield
+
+
+def rows(table: str) -> list[tuple[object, ...]]:
+    """All rows that are shown now; none where reading is not granted at all."""
+    try:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(f"SELECT * FROM {table}")  # noqa: S608 - a name from the catalogue
+            return [
+                tuple(bytes(v) if isinstance(v, memoryview) else v for v in row)
+                for row in cursor.fetchall()
+            ]
+    except ProgrammingError as error:
+        if "permission denied" not in str(error):
+            raise
+        return []
+
+
+def column(table: str, name: str) -> list[object]:
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {name} FROM {table}")  # noqa: S608 - names of this module
+        return [row[0] for row in cursor.fetchall()]
+
+
+def secured() -> list[str]:
+    """The tables that have row-level security."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT relname FROM pg_class WHERE relkind IN ('r', 'p') AND relrowsecurity "
+            "AND relnamespace = 'public'::regnamespace ORDER BY relname"
+        )
+        return [name for (name,) in cursor.fetchall()]
+
+
+def test_every_table_has_row_level_security_or_a_reason() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT relname, relkind FROM pg_class WHERE NOT relrowsecurity "
+            "AND relkind IN ('r', 'p', 'v', 'm', 'f') "
+            "AND relnamespace = 'public'::regnamespace"
+        )
+        found = cursor.fetchall()
+    assert {name for name, kind in found if kind == "r"} - OPEN_TABLES.keys() == set()
+    assert {name for name, kind in found if kind != "r"} == OPEN_VIEWS
+
+
+def test_no_policy_speaks_to_everyone() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT tablename, policyname FROM pg_policies WHERE 'public' = ANY(roles)")
+        assert cursor.fetchall() == []
+
+
+def test_the_web_role_cannot_put_itself_above_the_rows() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT rolname FROM pg_roles WHERE rolname LIKE 'weir\\_%' "
+            "AND (rolsuper OR rolbypassrls OR rolcreaterole OR rolcanlogin)"
+        )
+        assert cursor.fetchall() == []
+        cursor.execute("SELECT count(*) FROM pg_tables WHERE tableowner LIKE 'weir\\_%'")
+        assert cursor.fetchone() == (0,)
+
+
+def test_every_table_with_content_has_rows_in_this_scene(scene: Scene) -> None:
+    review.open_original(
+        scene.cast.as_(scene.cast.dora),
+        Hold.objects.get(outcome__version=scene.held).id,
+        reason="a named actor",
+        now=NOON,
+    )
+    review.act(
+        scene.cast.as_(scene.cast.dora),
+        [Hold.objects.get(outcome__version=scene.held).id],
+        act="ask",
+        reason="who is behind this name?",
+        now=NOON,
+    )
+    Missing.objects.get_or_create(
+        outcome=scene.held.outcomes.get(), recipient=scene.cast.borealis, wanted=b"x"
+    )
+    assert [table for table in secured() if not rows(table)] == []
+
+
+def test_cleo_sees_nothing_but_public_constants(scene: Scene) -> None:
+    tables = secured()
+    with web_as(scene.cast, scene.cast.cleo):
+        shown = {table: rows(table) for table in tables}
+        assert set(column("exchange_rendition", "object_id")) == {None}
+        assert set(column("exchange_release", "member_id")) == {None}
+        assert set(column("exchange_release", "circle_id")) == {None}
+        assert set(column("exchange_releaserecipient", "recipient_id")) == {scene.cast.cirrus.id}
+        assert set(column("ledger_entry", "to_member_id")) <= {scene.cast.cirrus.id, None}
+        assert set(column("ledger_entry", "from_member_id")) == {None}
+        assert set(column("ledger_slot", "member_id")) <= {scene.cast.cirrus.id, None}
+    assert {table for table, found in shown.items() if found} == SHARED_TABLES
+    assert len(shown["exchange_release"]) == len(shown["exchange_releaserecipient"]) == 1
+    assert len(shown["exchange_rendition"]) == len(shown["exchange_releaseitem"])
+
+
+def test_ben_sees_exactly_his_holding(scene: Scene) -> None:
+    borealis = scene.cast.borealis
+    mine = ReleaseRecipient.objects.filter(recipient=borealis)
+    releases = set(mine.values_list("release_id", flat=True))
+    renditions = set(mine.values_list("release__items__rendition_id", flat=True))
+    held = {one.stix_id for one in sharing.feed(borealis)}
+    assert held
+    tables = secured()
+    with web_as(scene.cast, scene.cast.ben):
+        shown = {table: rows(table) for table in tables}
+        assert set(column("exchange_release", "id")) == releases
+        assert set(column("exchange_rendition", "id")) == renditions
+        assert set(column("exchange_releaserecipient", "recipient_id")) == {borealis.id}
+        assert set(column("exchange_bundle", "release_id")) <= releases
+        assert set(column("exchange_delivery", "member_id")) == {borealis.id}
+        assert set(column("exchange_servednote", "recipient_id")) == {borealis.id}
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT stix_id FROM exchange_rendition WHERE object_id IS NOT NULL")
+            assert {stix_id for (stix_id,) in cursor.fetchall()} == held
+    own = {"subscription", "delivery", "attempt", "bundle", "servednote"}
+    allowed = SHARED_TABLES | {f"exchange_{name}" for name in own}
+    assert {table for table, found in shown.items() if found} == allowed
+
+
+def test_what_is_not_yet_published_is_shown_to_nobody(scene: Scene) -> None:
+    with web_as(scene.cast, scene.cast.ben):
+        before = rows("exchange_rendition"), rows("exchange_release")
+    way = Way(scene.cast, scene.cast.relay_watch)
+    way.give(sharing.range_indicator("203.0.113.128/25"), now=NOON + timedelta(minutes=2))
+    assert release.open_windows(now=NOON + timedelta(minutes=2)) > 0
+    with web_as(scene.cast, scene.cast.ben):
+        assert (rows("exchange_rendition"), rows("exchange_release")) == before
+    sharing.sequence(now=NOON + timedelta(minutes=2))
+    with web_as(scene.cast, scene.cast.ben):
+        assert len(rows("exchange_release")) > len(before[1])
+
+
+def test_who_left_the_circle_sees_nothing_of_it_any_more(scene: Scene) -> None:
+    onboarding.leave_circle(scene.cast.borealis, scene.cast.relay_watch, now=NOON)
+    with web_as(scene.cast, scene.cast.ben):
+        assert set(column("exchange_rendition", "object_id")) == {None}
+        assert set(column("exchange_release", "circle_id")) == {None}
+        assert rows("exchange_bundle") == []
+
+
+def test_ana_sees_her_own(scene: Scene) -> None:
+    aurora = scene.cast.aurora
+    owned = [
+        f"indicators_{name}"
+        for name in "contribution submission forumobject version original observable item".split()
+    ] + [f"exchange_{name}" for name in "outcome hold revocation memberpolicyversion".split()]
+    counts = {table: len(rows(table)) for table in owned}
+    with web_as(scene.cast, scene.cast.ana):
+        for table in owned:
+            assert set(column(table, "member_id")) == {aurora.id}, table
+            assert len(rows(table)) == counts[table], table
+        for table in ("exchange_subscription", "exchange_delivery", "exchange_attempt"):
+            assert rows(table) == []
+        assert set(column("exchange_servednote", "recipient_id")) <= {aurora.id}
+        parties = column("exchange_releaserecipient", "member_id")
+        assert set(parties) <= {aurora.id, None}
+
+
+def test_dora_sees_the_queue_and_an_original_only_after_she_opened_it(scene: Scene) -> None:
+    cast = scene.cast
+    hold = Hold.objects.get(outcome__version=scene.held)
+    with web_as(cast, cast.dora):
+        assert column("exchange_hold", "id") == [hold.id]
+        for table in ("original", "item", "submission", "observable"):
+            assert rows(f"indicators_{table}") == [], table
+        for table in ("rendition", "release", "releaseitem", "releaserecipient", "bundle"):
+            assert rows(f"exchange_{table}") == [], table
+        assert column("ledger_slot", "member_id") == []
+        shown = review.open_original(cast.as_(cast.dora), hold.id, reason="a named actor", now=NOON)
+        assert shown["type"] == "threat-actor"
+        assert column("indicators_original", "version_id") == [scene.held.pk]
+    assert Original.objects.count() > 1
+    with web_as(cast, cast.otto):
+        assert rows("indicators_original") == []
+    with web_as(cast, cast.ana):
+        assert column("exchange_originalread", "version_id") == [scene.held.pk]
+    with web_as(cast, cast.ben):
+        assert rows("exchange_originalread") == []
+
+
+def test_a_role_without_the_opening_person_opens_nothing(scene: Scene) -> None:
+    """An opening is one person's: another of the same role has her own to record."""
+    cast = scene.cast
+    hold = Hold.objects.get(outcome__version=scene.held)
+    review.open_original(cast.as_(cast.dora), hold.id, reason="a named actor", now=NOON)
+    dora = cast.as_(cast.dora)
+    other = Principal(user_id=cast.otto.id, roles=dora.roles)
+    with acting(other.acting()):
+        assert rows("indicators_original") == []
+
+
+def test_pia_sees_no_content_at_all(scene: Scene) -> None:
+    tables = secured()
+    with web_as(scene.cast, scene.cast.pia):
+        shown = {table for table in tables if rows(table)}
+    assert shown <= {"ledger_entry", "ledger_slot"}
+
+
+def test_nobody_sees_nothing(scene: Scene) -> None:
+    tables = secured()
+    with acting(Principal().acting()):
+        shown = {table for table in tables if rows(table)}
+    assert shown <= {"ledger_entry", "ledger_slot"}
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "UPDATE exchange_hold SET state = 'released'",
+        "UPDATE exchange_outcome SET replaced = true",
+        "UPDATE indicators_forumobject SET state = 'withdrawn'",
+        "UPDATE exchange_subscription SET url = 'https://cirrus.example'",
+    ],
+)
+def test_cleo_changes_no_row_of_another(scene: Scene, sql: str) -> None:
+    with web_as(scene.cast, scene.cast.cleo), connection.cursor() as cursor:
+        cursor.execute(sql)
+        assert cursor.rowcount == 0
+
+
+def test_cleo_writes_no_row_in_another_name(scene: Scene) -> None:
+    sql = (
+        "INSERT INTO indicators_submission (contribution_id, member_id, sealed) "
+        "VALUES (%s, %s, 'x')"
+    )
+    with (
+        web_as(scene.cast, scene.cast.cleo),
+        pytest.raises(ProgrammingError, match="row-level security"),
+        transaction.atomic(),
+        connection.cursor() as cursor,
+    ):
+        cursor.execute(sql, [scene.sent, scene.cast.aurora.id])
