@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
+from django.db import connection
 
 from exchange import constants
 from exchange.models import FloorPolicy, MemberPolicyVersion
@@ -17,6 +18,8 @@ from exchange.policy.outcomes import Context, Standing
 from exchange.proof.refused import Refused
 from indicators.models import Contribution
 from members.models import Acceptance, CircleMember, Member
+
+_POLICY_LOCK = 0x57454952  # "WEIR": shared by releases, exclusive for a change of policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,3 +150,15 @@ def standings(
 ) -> tuple[Standing, ...]:
     """What holds for all recipients, decided over the whole contribution."""
     return decide.standing(objects, context(contribution, now=now), floor)
+
+
+def hold_policies_still() -> None:
+    """For a release: no policy changes before its transaction has ended."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock_shared(%s)", [_POLICY_LOCK])
+
+
+def lock_policies() -> None:
+    """For who activates a policy: wait for the releases under way, and keep new ones waiting."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_POLICY_LOCK])

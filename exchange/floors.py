@@ -7,7 +7,7 @@ from uuid import UUID
 
 from django.db import transaction
 
-from exchange import ledger, release
+from exchange import audiences, ledger
 from exchange.models import FloorPolicy
 from exchange.policy import terms
 from exchange.proof.refused import Refused
@@ -30,7 +30,7 @@ def activate(
     is_first = not FloorPolicy.objects.exists()
     if not is_first and (None in (drafted_by, activated_by) or drafted_by == activated_by):
         raise Refused("floor.two-people", "A floor is drafted and activated by two people.")
-    release.lock_policies()
+    audiences.lock_policies()
     row = FloorPolicy.objects.create(
         document=dict(document),
         digest=bytes.fromhex(floor.digest),

@@ -4,7 +4,7 @@ from uuid import UUID
 
 from django.utils import timezone
 
-from exchange import contribute, delivery, ledger, release
+from exchange import contribute, delivery, ledger, release, revocation
 from exchange.celery import app
 
 
@@ -49,5 +49,5 @@ def drain(subscription_id: str) -> None:
 @app.task(name="exchange.tasks.daily")
 def daily() -> None:
     """At 00:00 UTC: ordinary revocations, and each member's statement."""
-    release.revoke_due(now=timezone.now())
+    revocation.revoke_due(now=timezone.now())
     ledger.state_day(now=timezone.now())

@@ -1,0 +1,182 @@
+"""Parcels: a recipient's list, cut; recipients with equal parcels form one release."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+from typing import Any
+from uuid import UUID, uuid4
+
+import orjson
+from django.conf import settings
+from django.db import connection
+
+from exchange import audiences, delivery, ledger
+from exchange.models import Release, ReleaseItem, ReleaseRecipient
+from exchange.proof import jcs
+from exchange.renditions import Part
+from indicators.models import Contribution
+from members.seals import Seal, for_member
+
+MOST_OBJECTS = 500
+MOST_OCTETS = 1_048_576
+_SUPERSEDE = """
+UPDATE exchange_releaseitem old SET superseded = true
+FROM exchange_rendition older
+WHERE older.id = old.rendition_id AND older.object_id = ANY(%s) AND NOT old.superseded
+AND NOT EXISTS (
+    SELECT 1 FROM exchange_releaserecipient has
+    WHERE has.release_id = old.release_id AND has.recipient_id IS NOT NULL
+    AND NOT EXISTS (
+        SELECT 1 FROM exchange_releaserecipient later
+        JOIN exchange_releaseitem item ON item.release_id = later.release_id
+        JOIN exchange_rendition newer ON newer.id = item.rendition_id
+        WHERE later.recipient_id = has.recipient_id AND newer.object_id = older.object_id
+        AND newer.stix_id = older.stix_id AND newer.modified > older.modified))
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """A cut of a recipient's list; recipients with equal parcels form one release."""
+
+    to: tuple[int, ...]
+    told: tuple[int, ...]
+    is_foreign: bool
+    circle_only: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """Whose release this is, under which policies, and when."""
+
+    contribution: Contribution
+    force: audiences.InForce
+    now: datetime
+
+
+def cut(
+    parts: Sequence[tuple[Part, bool]], *, is_foreign: bool = False, circle_only: bool = False
+) -> list[Parcel]:
+    """At most 500 objects and 1 MiB in one parcel, in the order of a bundle."""
+    parcels: list[Parcel] = []
+    to: list[int] = []
+    told: list[int] = []
+    size = 0
+    for part, is_twin in sorted(parts, key=_bundle_order):
+        octets = len(part.rendition.body) + 1
+        if told and (len(told) == MOST_OBJECTS or size + octets > MOST_OCTETS - 128):
+            parcels.append(Parcel(tuple(to), tuple(told), is_foreign, circle_only))
+            to, told, size = [], [], 0
+        told.append(part.rendition.pk)
+        size += octets
+        if not is_twin:
+            to.append(part.rendition.pk)
+    if told:
+        parcels.append(Parcel(tuple(to), tuple(told), is_foreign, circle_only))
+    return parcels
+
+
+def write(act: Act, parcel: Parcel, parts: Mapping[int, Part]) -> Release:
+    """The release of one parcel; `parts` are all of this act, by rendition."""
+    to = [parts[pk] for pk in parcel.to]
+    told = [parts[pk] for pk in parcel.told]
+    listing = [part.line for part in to]
+    contributors = [part.told for part in told]
+    contribution = act.contribution
+    release = Release(
+        id=uuid4(),
+        contribution=contribution,
+        member_id=contribution.member_id,
+        circle_id=contribution.circle_id,
+        floor_id=act.force.floor_id,
+        policy_id=act.force.policy_id,
+        circle_only=parcel.circle_only,
+        nominal_at=act.now,
+        committed_at=act.now,
+        count=len(to),
+        size=sum(len(part.rendition.body) for part in to),
+        listing=jcs.encode(listing),
+    )
+    release.told = for_member(contribution.member_id).seal(
+        jcs.encode(contributors), aad=b"told:" + release.id.bytes
+    )
+    common = {"release": str(release.id), "floor": act.force.floor.digest}
+    sources = [[p.original_id, p.original_version, p.source] for p in told]
+    whole = {
+        **common,
+        **items_of(contributors),
+        "policy": act.force.policy_digest,
+        "verdict": _one_or_list([p.verdict for p in told]),
+        "source": told[0].source if len(told) == 1 else _sha(sources),
+    }
+    audit = {
+        "release": str(release.id),
+        "rules": sorted({rule for part in told for rule in part.rules}),
+        "basis": act.force.floor.legal_basis(act.now.date()),
+        "actor": "window",
+        "approval": None,
+    }
+    to_fields = {**common, **items_of(listing)} if listing else {}
+    seal_slots(release, {"to": to_fields, "from": whole, "audit": audit})
+    release.save(force_insert=True)
+    ReleaseItem.objects.bulk_create(
+        ReleaseItem(
+            release=release, position=n, rendition=part.rendition, outcome_id=part.outcome_id
+        )
+        for n, part in enumerate(to)
+    )
+    return release
+
+
+def enter(
+    release: Release,
+    member_ids: Sequence[UUID],
+    *,
+    contributor: UUID | None,
+    told: bool,
+    now: datetime,
+) -> None:
+    """The recipients' parts, their ledger intake, and the waiting deliveries."""
+    rows = ReleaseRecipient.objects.bulk_create(
+        ReleaseRecipient(
+            release=release, recipient_id=member_id, member_id=contributor, told_here=told
+        )
+        for member_id in member_ids
+    )
+    ledger.enter_release([row.pk for row in rows])
+    if release.count and not release.circle_only:
+        delivery.enqueue(release.id, member_ids, now=now)
+
+
+def seal_slots(release: Release, slots: Mapping[str, Any]) -> None:
+    """The slots' fields that are the same for every recipient, for the sequencer alone."""
+    release.slots = Seal(settings.LEDGER_SLOT_KEY).seal(
+        jcs.encode(slots), aad=b"release:" + release.id.bytes
+    )
+
+
+def items_of(listing: Sequence[Sequence[str | None]]) -> dict[str, Any]:
+    """One object stands in the slot itself, several as the digest of their list."""
+    if len(listing) == 1:
+        return {"id": listing[0][0], "version": listing[0][1], "rendition": listing[0][2]}
+    return {"items": {"count": len(listing), "sha256": _sha(listing)}}
+
+
+def mark_superseded(object_ids: set[UUID]) -> None:
+    """A row is marked once every recipient of its release has a later version."""
+    with connection.cursor() as cursor:
+        cursor.execute(_SUPERSEDE, [list(object_ids)])
+
+
+def _bundle_order(listed: tuple[Part, bool]) -> tuple[str, str, str]:
+    body = orjson.loads(bytes(listed[0].rendition.body))
+    return (body.get("created", ""), body["id"], body.get("modified", ""))
+
+
+def _sha(value: object) -> str:
+    return sha256(jcs.encode(value)).hexdigest()
+
+
+def _one_or_list(digests: Sequence[str]) -> str:
+    return digests[0] if len(digests) == 1 else _sha(digests)

@@ -1,0 +1,206 @@
+"""Make renditions: one for each distinct outcome, however many recipients share it."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from secrets import randbelow
+from uuid import UUID
+
+import orjson
+
+from exchange import constants, lists
+from exchange.models import Rendition, Revocation
+from exchange.policy import render
+from exchange.policy.render import Shape
+from exchange.proof import jcs
+from indicators import store
+from indicators.models import ForumObject
+from indicators.stix import markings
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One line of a list: a rendition, and how its contributor knows it."""
+
+    rendition: Rendition
+    outcome_id: int
+    original_id: str
+    original_version: str
+    source: str
+    verdict: str
+    rules: tuple[str, ...]
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of the rendition's bytes, hex."""
+        return bytes(self.rendition.digest).hex()
+
+    @property
+    def line(self) -> list[str | None]:
+        """Its line in a recipient's list; observables have no version."""
+        return [self.rendition.stix_id, self.rendition.modified or None, self.digest]
+
+    @property
+    def told(self) -> list[str]:
+        """Its line in the contributor's list, by the contributor's own names."""
+        return [self.original_id, self.original_version, self.digest]
+
+
+def make(
+    leaving: Sequence[lists.Leaving], groups: Sequence[lists.Audience]
+) -> dict[tuple[int, str], Part]:
+    """The parts of this act, by outcome and content.
+
+    `modified` adds 1 to 999,999 random microseconds to the nominal second: later than all that was
+    minted for the object before, and distinct for each different rendition of one act.
+    """
+    issuer = constants.issuer_id()
+    by_key = {one.outcome_id: one for one in leaving}
+    wanted = {
+        (key, shape.digest): (shape, group.verdicts[key])
+        for group in groups
+        for key, shape in group.closed.shapes.items()
+    }
+    existing = _newest_renditions([one.version.object_id for one in leaving])
+    moments: dict[UUID, list[datetime]] = {}
+    fresh: list[Rendition] = []
+    parts: dict[tuple[int, str], Part] = {}
+    for (key, digest), (shape, verdict) in wanted.items():
+        one = by_key[key]
+        row = existing.get((one.version.object_id, digest))
+        if row is None:
+            row = _rendition(one, shape, _minted(one, moments), issuer)
+            fresh.append(row)
+        parts[(key, digest)] = Part(
+            rendition=row,
+            outcome_id=key,
+            original_id=str(one.obj["id"]),
+            original_version=store.version_text(one.obj),
+            source=sha256(jcs.encode(one.obj)).hexdigest(),
+            verdict=verdict.digest,
+            rules=tuple(sorted({ruling.rule for _, ruling in verdict.rulings})),
+        )
+    Rendition.objects.bulk_create(fresh, batch_size=2_000)
+    _remember_minted(leaving, moments)
+    return parts
+
+
+def of_constants() -> list[Rendition]:
+    """The exchange's own objects, whole as published; a changed one is a further rendition."""
+    known = {
+        row.stix_id: row for row in Rendition.objects.filter(object__isnull=True).order_by("id")
+    }
+    fresh: list[Rendition] = []
+    for obj in constants.objects():
+        body = jcs.encode(obj)
+        digest = sha256(body).digest()
+        row = known.get(str(obj["id"]))
+        if row is None or bytes(row.digest) != digest:
+            row = Rendition(
+                stix_id=obj["id"],
+                stix_type=obj["type"],
+                modified=str(obj.get("modified", "")),
+                body=body,
+                digest=digest,
+                content_digest=digest,
+            )
+            fresh.append(row)
+        known[row.stix_id] = row
+    Rendition.objects.bulk_create(fresh)
+    return [known[str(obj["id"])] for obj in constants.objects()]
+
+
+def revoked(due: Revocation, newest: Rendition) -> Rendition:
+    """The revoked version of an object, without old values."""
+    shown = orjson.loads(bytes(newest.body))
+    nominal = due.due_at.replace(microsecond=0)
+    moment = nominal + timedelta(microseconds=1 + randbelow(999_999))
+    if due.object.minted_at is not None and due.object.minted_at >= moment:
+        moment = due.object.minted_at + timedelta(microseconds=1 + randbelow(999_999))
+    made = render.revocation(
+        newest.stix_type,
+        stix_id=newest.stix_id,
+        created=shown["created"],
+        modified=moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        issuer=shown["created_by_ref"],
+        tlp=markings.TLP2[shown["object_marking_refs"][0]].label,
+    )
+    ForumObject.objects.filter(pk=due.object_id).update(minted_at=moment)
+    digest = bytes.fromhex(made.digest)
+    return Rendition.objects.create(
+        object=due.object,
+        version=newest.version,
+        stix_id=made.stix_id,
+        stix_type=made.stix_type,
+        modified=made.version,
+        body=made.body,
+        digest=digest,
+        content_digest=digest,
+    )
+
+
+def _newest_renditions(object_ids: Iterable[UUID]) -> dict[tuple[UUID, str], Rendition]:
+    """Only the newest of each object: content that comes back after a change is a new version."""
+    rows = Rendition.objects.filter(object_id__in=list(object_ids)).order_by("id")
+    newest: dict[UUID, list[Rendition]] = defaultdict(list)
+    for row in rows:
+        if row.object_id is None:
+            continue
+        if newest[row.object_id] and newest[row.object_id][0].version_id != row.version_id:
+            newest[row.object_id].clear()
+        newest[row.object_id].append(row)
+    return {
+        (object_id, bytes(row.content_digest).hex()): row
+        for object_id, group in newest.items()
+        for row in group
+    }
+
+
+def _minted(one: lists.Leaving, moments: dict[UUID, list[datetime]]) -> datetime:
+    taken = moments.setdefault(one.version.object_id, [])
+    base = one.nominal_at.replace(microsecond=0)
+    before = one.version.object.minted_at
+    if before is not None and before >= base:
+        base = before.replace(microsecond=0) + timedelta(seconds=1)
+    while True:
+        moment = base + timedelta(microseconds=1 + randbelow(999_999))
+        if moment not in taken:
+            taken.append(moment)
+            return moment
+
+
+def _rendition(one: lists.Leaving, shape: Shape, modified: datetime, issuer: str) -> Rendition:
+    created = one.version.object.created_at or one.nominal_at.replace(microsecond=0)
+    made = render.finish(
+        shape,
+        stix_id=one.forum_id,
+        created=created.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z"),
+        modified=modified.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        issuer=issuer,
+    )
+    return Rendition(
+        object_id=one.version.object_id,
+        version=one.version,
+        stix_id=made.stix_id,
+        stix_type=made.stix_type,
+        modified=made.version,
+        body=made.body,
+        digest=bytes.fromhex(made.digest),
+        content_digest=bytes.fromhex(shape.digest),
+    )
+
+
+def _remember_minted(
+    leaving: Sequence[lists.Leaving], moments: Mapping[UUID, Sequence[datetime]]
+) -> None:
+    rows: dict[UUID, ForumObject] = {}
+    for one in leaving:
+        taken = moments.get(one.version.object_id)
+        if taken:
+            row = one.version.object
+            row.created_at = row.created_at or one.nominal_at.replace(microsecond=0)
+            row.minted_at = max(taken)
+            rows[row.id] = row
+    ForumObject.objects.bulk_update(rows.values(), ["created_at", "minted_at"], batch_size=1_000)
