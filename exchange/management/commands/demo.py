@@ -19,6 +19,7 @@ from exchange.management.demo import receiver
 
 ROOT = Path(__file__).resolve().parents[3]
 SUBSCRIBED = ("borealis", "ember")
+PORT, HOOK_PORT = 8000, 8443
 
 
 class Command(BaseCommand):
@@ -30,7 +31,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         """What a newcomer may want to change."""
         parser.add_argument("--bundle", help="contribute this STIX file instead of the campaign")
-        parser.add_argument("--port", type=int, default=8000, help="of the web pages")
+        parser.add_argument("--port", type=int, help=f"of the web pages, {PORT} if not said")
         parser.add_argument("--dir", default=str(ROOT / ".weir"), help="where all data is kept")
         parser.add_argument("--once", action="store_true", help="end when the story is told")
 
@@ -41,10 +42,10 @@ class Command(BaseCommand):
             sys.stdout.reconfigure(line_buffering=True)  # told as it happens, into a file too
         room = Path(options["dir"]).resolve()
         room.mkdir(parents=True, exist_ok=True, mode=0o700)
-        port = _free_port(options["port"])
+        _check_file(options["bundle"])
         try:
             with processes.ending_on_signals(), services.running(room) as addresses:
-                self._run(room, port, addresses, options, started)
+                self._run(room, addresses, options, started)
         except KeyboardInterrupt:
             self.stdout.write("\nStopped: every process that the demo started has ended.")
         except processes.ProcessFailed as failed:
@@ -53,16 +54,16 @@ class Command(BaseCommand):
     def _run(
         self,
         room: Path,
-        port: int,
         addresses: dict[str, str],
         options: dict[str, Any],
         started: float,
     ) -> None:
+        port = _kept_port(room, options["port"])
         base_url = f"http://127.0.0.1:{port}"
         env = environment.complete(
             _seed(room), base_url=base_url, directory=room, addresses=addresses
         )
-        hook_port = _free_port(8443)
+        hook_port = _free_port(HOOK_PORT)
         certificate = receiver.make_certificate(room / "received", now=datetime.now(UTC))
         env["OUTBOUND_EXEMPT"] = f"127.0.0.1:{hook_port}={certificate}"
         os.environ.update(env)
@@ -116,6 +117,25 @@ def _seed(room: Path) -> bytes:
     return path.read_bytes()
 
 
+def _check_file(name: str | None) -> None:
+    if name is not None and not Path(name).is_file():
+        raise CommandError(f"There is no file {name}.")
+
+
+def _kept_port(room: Path, wanted: int | None) -> int:
+    """The port of the first run: it is part of the exchange's name, and its ledger bears that."""
+    kept = room / "port"
+    before = int(kept.read_text(encoding="ascii")) if kept.exists() else None
+    if before is not None and wanted not in (None, before):
+        raise CommandError(f"The ledger in {room} is that of port {before}: say another --dir.")
+    fixed = before or wanted
+    port = _free_port(fixed or PORT)
+    if fixed is not None and port != fixed:
+        raise CommandError(f"Port {fixed} is taken by another program.")
+    kept.write_text(str(port), encoding="ascii")
+    return port
+
+
 def _free_port(wanted: int) -> int:
     """The port, or another where that one is taken."""
     for port in (wanted, 0):
@@ -126,4 +146,4 @@ def _free_port(wanted: int) -> int:
             except OSError:
                 continue
             return int(probe.getsockname()[1])
-    raise processes.ProcessFailed("There is no free port on loopback.")
+    raise CommandError("There is no free port on loopback.")

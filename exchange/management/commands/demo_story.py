@@ -9,6 +9,7 @@ from django.core.management.base import BaseCommand
 from django.utils import timezone
 
 from exchange.management.demo import cast, story
+from exchange.management.demo.scene import Parts, Scene
 
 WINDOW_SECONDS = 15
 
@@ -35,10 +36,10 @@ class Command(BaseCommand):
             }
             cast.found(now=timezone.now(), window_seconds=WINDOW_SECONDS, signers=signers)
             return
-        parts = story.Parts(
+        parts = Parts(
             base_url=settings.WEIR_BASE_URL,
             hooks=options["hooks"],
             received=Path(options["received"]),
             bundle=Path(options["bundle"]) if options["bundle"] else None,
         )
-        story.tell(parts, say=self.stdout.write)
+        story.tell(parts, Scene(cast.present(), parts, self.stdout.write))

@@ -69,7 +69,9 @@ class Inbox:
         self.log = folder / f"{name}.jsonl"
         self.bundles = folder / name
         self.bundles.mkdir(parents=True, exist_ok=True)
-        self._seen: set[str] = set()
+        # What came before this process started is known too.
+        text = self.log.read_text(encoding="utf-8") if self.log.exists() else ""
+        self._seen = {str(json.loads(line)["jti"]) for line in text.splitlines()}
         self._lock = threading.Lock()
 
     def take(self, push: verify.Push, body: bytes, manifest: str) -> None:
@@ -77,8 +79,9 @@ class Inbox:
         told = push.delivery
         with self._lock:
             is_repeat = told.jti in self._seen
-            self._seen.add(told.jti)
             line = {
+                "at": datetime.now(UTC).timestamp(),
+                "subscription": told.sub,
                 "jti": told.jti,
                 "event": told.event,
                 "seq": told.seq,
@@ -87,11 +90,12 @@ class Inbox:
                 "bundle": push.manifest.id if push.manifest else None,
                 "objects": push.manifest.count if push.manifest else 0,
             }
-            if push.manifest is not None:
+            if push.manifest is not None and not is_repeat:
                 (self.bundles / f"{push.manifest.id}.json").write_bytes(body)
                 (self.bundles / f"{push.manifest.id}.jws").write_text(manifest, encoding="ascii")
             with self.log.open("a", encoding="utf-8") as lines:
                 lines.write(json.dumps(line) + "\n")
+            self._seen.add(told.jti)
 
 
 class Hook(BaseHTTPRequestHandler):
