@@ -5,8 +5,8 @@ in `holding` for a few rows, in the database's `weir_page` for pages, and by row
 """
 
 import re
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -29,6 +29,9 @@ MOST = 1_000
 _CREATED = re.compile(rb'"created":"([^"]+)"')
 _MICROSECOND = timedelta(microseconds=1)
 _CHUNK = 500
+# No object lies further behind the stamp of its contribution: one microsecond for each.
+_SPREAD = timedelta(seconds=1)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +99,12 @@ def collections(principal: Principal) -> tuple[Collection, ...]:
     ]
     for circle in circles.order_by("-is_forum", "name"):
         made.append(
-            _collection(member, "circle", circle, f"Shared in {circle.name}", can_read=reads)
+            _collection(member, "circle", circle, f"Shared in {_titled(circle)}", can_read=reads)
         )
         made.append(
-            _collection(member, "inbox", circle, f"Contribute to {circle.name}", can_write=writes)
+            _collection(
+                member, "inbox", circle, f"Contribute to {_titled(circle)}", can_write=writes
+            )
         )
     return tuple(made)
 
@@ -133,34 +138,36 @@ def since(rows: QuerySet[ReleaseItem], moment: datetime) -> QuerySet[ReleaseItem
     return rows.filter(Q(("part__added_at__gte", moment)))
 
 
-def page(principal: Principal, chosen: Collection, query: Query, *, now: datetime) -> Page:
-    """A page of a collection; who reads it and how far is noted."""
-    if not chosen.can_read:
-        raise Forbidden("This collection cannot be read.")
-    if query.spec_versions and "2.1" not in query.spec_versions:
-        return Page((), more=False)
-    if chosen.kind == "own":
-        return _own_page(principal, query)
-    rows = _held_rows(principal, chosen, query)
-    found = Page(tuple(rows[: query.limit]), more=len(rows) > query.limit)
-    served(principal, found, via="taxii", now=now)
+def page(
+    principal: Principal, chosen: Collection, query: Query, *, via: str = "taxii", now: datetime
+) -> Page:
+    """A page of a collection; who reads it, how far and through which door is noted."""
+    found = _page(principal, chosen, query)
+    # The numbers of the own collection are another count than those of the holding.
+    served(principal, found, via=f"{via}-own" if chosen.kind == "own" else via, now=now)
     return found
 
 
 def knows(principal: Principal, chosen: Collection, stix_id: str) -> bool:
     """Whether any version of an object is in a collection."""
-    if not chosen.can_read:
-        raise Forbidden("This collection cannot be read.")
-    query = Query(limit=1, ids=(stix_id,), versions=("all",))
-    if chosen.kind == "own":
-        return bool(_own_page(principal, query).items)
-    return bool(_held_rows(principal, chosen, query))
+    return bool(_page(principal, chosen, Query(1, ids=(stix_id,), versions=("all",))).items)
+
+
+def picks_whole(principal: Principal, chosen: Collection, query: Query) -> bool:
+    """Whether a query picks every version of the object that it names; NotFound for none."""
+    if query.versions == ("all",) and not query.spec_versions:
+        return True
+    picked = _page(principal, chosen, query)
+    if not picked.items:
+        raise NotFound
+    every = _page(principal, chosen, replace(query, versions=("all",), spec_versions=()))
+    return picked == every and not every.more
 
 
 def newest(principal: Principal, stix_id: str, *, now: datetime) -> Held:
     """The newest version of an object that the member holds."""
     whole = collections(principal)[0]
-    found = page(principal, whole, Query(limit=1, ids=(stix_id,)), now=now)
+    found = page(principal, whole, Query(limit=1, ids=(stix_id,)), via="api", now=now)
     if not found.items:
         raise NotFound
     return found.items[0]
@@ -184,6 +191,20 @@ def served(principal: Principal, found: Page, *, via: str, now: datetime) -> Non
         last_seq=found.items[-1].number,
         at=now,
     )
+
+
+def _page(principal: Principal, chosen: Collection, query: Query) -> Page:
+    """A page that nobody is shown before it is noted."""
+    if not chosen.can_read:
+        raise Forbidden("This collection cannot be read.")
+    if query.spec_versions and "2.1" not in query.spec_versions:
+        return Page((), more=False)
+    if not all(one.isprintable() for one in query.ids):  # NUL and the like name nothing
+        return Page((), more=False)
+    if chosen.kind == "own":
+        return _own_page(principal, query)
+    rows = _held_rows(principal, chosen, query)
+    return Page(tuple(rows[: query.limit]), more=len(rows) > query.limit)
 
 
 def _held_rows(principal: Principal, chosen: Collection, query: Query) -> list[Held]:
@@ -253,13 +274,12 @@ def _own_page(principal: Principal, query: Query) -> Page:
 
 def _own_rows(principal: Principal, query: Query, after: int) -> list[Any]:
     member_id = _member(principal).id
-    rivals = Version.objects.filter(object_id=OuterRef("object_id"))
+    published = Version.objects.filter(
+        contribution__added_at__isnull=False, contribution__idx__lt=ledger.published_size()
+    )
+    rivals = published.filter(object_id=OuterRef("object_id"))
     rows = (
-        Version.objects.filter(
-            member_id=member_id,
-            contribution__added_at__isnull=False,
-            contribution__idx__lt=ledger.published_size(),
-        )
+        published.filter(member_id=member_id)
         .exclude(object__state=ForumObject.State.WITHDRAWN)
         .annotate(
             number=F("contribution__running") + F("position"),
@@ -271,6 +291,14 @@ def _own_rows(principal: Principal, query: Query, after: int) -> list[Any]:
     if query.ids:
         digests = [store.name_digest(member_id, one) for one in query.ids]
         rows = rows.filter(object__id_digest__in=digests)
+    # What the rows can say themselves is sifted here, so that no more originals are opened.
+    if query.types:
+        rows = rows.filter(object__stix_type__in=(*query.types, "other"))
+    if query.added_after is not None:
+        arrived = max(query.added_after, _EPOCH) - _SPREAD
+        rows = rows.filter(contribution__added_at__gt=arrived)
+    if query.versions == ("last",):
+        rows = rows.filter(is_old=False)
     return list(rows.select_related("contribution").order_by("number")[:_CHUNK])
 
 
@@ -325,6 +353,11 @@ def _collection(
         can_read=can_read,
         can_write=can_write,
     )
+
+
+def _titled(circle: Circle) -> str:
+    """Without a dot: OpenCTI's connector names a collection as `root.title`."""
+    return circle.name.replace(".", " ")
 
 
 def _collection_id(member_id: UUID, kind: str, circle_id: UUID | None) -> UUID:

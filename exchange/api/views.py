@@ -4,7 +4,8 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.http import HttpResponse, JsonResponse
+from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
+from django.http import HttpResponse, JsonResponse, UnreadablePostError
 from django.utils import timezone
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -12,7 +13,8 @@ from rest_framework.views import APIView
 
 from exchange import access, contribute
 from exchange.api import wire
-from exchange.proof.refused import NotFound, Refused
+from exchange.api.ledger import AsItIs
+from exchange.proof.refused import Refused
 from members.auth import CredentialAuthentication, SessionAuthentication, asking
 
 
@@ -20,6 +22,9 @@ class ApiView(APIView):
     """One endpoint: who asks, and refusals as JSON."""
 
     authentication_classes = (CredentialAuthentication, SessionAuthentication)
+    # An object is served in STIX's own media type, which no renderer of the framework makes.
+    content_negotiation_class = AsItIs
+    http_method_names = ["get", "head", "post"]
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - DRF's
         """Nobody is served without credentials."""
@@ -31,7 +36,13 @@ class ApiView(APIView):
         if isinstance(exc, Refused):
             body, status = wire.refusal(exc)
             return JsonResponse(body, status=status)
-        return super().handle_exception(exc)
+        if isinstance(exc, RequestDataTooBig):
+            return self.handle_exception(wire.too_large())
+        if isinstance(exc, SuspiciousOperation):  # more parameters than anyone needs
+            return self.handle_exception(Refused("query.malformed", "The request is malformed."))
+        response = super().handle_exception(exc)
+        response.data = wire.failure(response.status_code)
+        return response
 
 
 class Contributions(ApiView):
@@ -39,15 +50,14 @@ class Contributions(ApiView):
 
     def post(self, request: Request) -> JsonResponse:
         """202 with the status; `circle` names the circle, `basis` a default threat basis."""
-        length = request.META.get("CONTENT_LENGTH") or "0"
-        if length.isdigit() and int(length) > settings.MAX_CONTENT_LENGTH:
-            raise Refused("body.size", "The body is larger than a contribution may be.")
+        circle_id = wire.circle_of(request.GET)
+        basis = wire.basis_of(request.GET) or asking(request).default_basis
         made = contribute.submit(
             asking(request),
-            request._request.body,
-            circle_id=_uuid(request.GET.get("circle", "")),
+            _body(request),
+            circle_id=circle_id,
             source="api",
-            default_basis=tuple(request.GET.getlist("basis")) or asking(request).default_basis,
+            default_basis=basis,
             now=timezone.now(),
         )
         found = contribute.status(asking(request), made)
@@ -68,11 +78,20 @@ class HeldObject(ApiView):
     def get(self, request: Request, stix_id: str) -> HttpResponse:
         """The newest rendition: its exact bytes."""
         found = access.newest(asking(request), stix_id, now=timezone.now())
-        return HttpResponse(found.body, content_type="application/stix+json;version=2.1")
+        return wire.exact(found.body)
 
 
-def _uuid(text: str) -> UUID:
+def _body(request: Request) -> bytes:
+    """The body, its size judged before it is read; it has to say how long it is."""
+    length = request.META.get("CONTENT_LENGTH") or ""
+    if not length.isdigit():
+        raise Refused("body.length", "Say the length of the body; chunks are taken over TAXII.")
+    if int(length) > settings.MAX_CONTENT_LENGTH:
+        raise wire.too_large()
     try:
-        return UUID(text)
-    except ValueError:
-        raise NotFound from None
+        body = request._request.body
+    except UnreadablePostError:
+        body = b""
+    if len(body) < int(length):
+        raise Refused("body.cut", "The body ended before its announced length.")
+    return body

@@ -6,7 +6,8 @@ from uuid import UUID
 
 import structlog
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse
+from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
+from django.http import HttpRequest, HttpResponse, UnreadablePostError
 from django.http.response import HttpResponseBase
 from django.utils import timezone
 from rest_framework import exceptions
@@ -20,13 +21,17 @@ from members.auth import CredentialAuthentication, asking
 
 log = structlog.get_logger()
 # What cannot be understood at all is 400, what is understood and not taken 422 (5.5).
-_NOT_UNDERSTOOD = ("body.empty", "body.encoding", "body.bom", "body.json", "body.depth")
+_NOT_UNDERSTOOD = frozenset(
+    "body.empty body.encoding body.bom body.json body.depth body.cut query.malformed".split()
+)
 
 
 class TaxiiView(APIView):
     """One endpoint: credentials, negotiation, and every error in the TAXII media type."""
 
     authentication_classes = (CredentialAuthentication,)
+    # The framework's answer to OPTIONS is not in the TAXII media type.
+    http_method_names = ["get", "head", "post", "delete"]
     also: tuple[str, ...] = ()
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - DRF's
@@ -42,6 +47,10 @@ class TaxiiView(APIView):
             return _refusal(exc)
         if isinstance(exc, exceptions.APIException):
             return self._framework(exc)
+        if isinstance(exc, RequestDataTooBig):
+            return wire.error("The body is larger than this server reads.", status=413)
+        if isinstance(exc, SuspiciousOperation):  # more parameters than anyone needs
+            return wire.error("The request is malformed.", status=400)
         log.error("taxii.failed", error=type(exc).__name__)
         return wire.error("The server failed; nothing was changed.", status=500)
 
@@ -66,7 +75,10 @@ class TaxiiView(APIView):
             415: f"Send {wire.MEDIA}.",
         }
         title = titles.get(exc.status_code, "The request cannot be answered.")
-        return wire.error(title, status=exc.status_code)
+        response = wire.error(title, status=exc.status_code)
+        if exc.status_code == 405:
+            response["Allow"] = ", ".join(self.allowed_methods)
+        return response
 
 
 class Discovery(TaxiiView):
@@ -118,7 +130,7 @@ class Manifest(TaxiiView):
 
     def get(self, request: Request, collection: str) -> HttpResponse:
         """A page of records."""
-        return _paged(request, collection, wire.manifest)
+        return _paged(request, collection, wire.manifest, via="taxii-manifest")
 
 
 class Objects(TaxiiView):
@@ -128,7 +140,7 @@ class Objects(TaxiiView):
 
     def get(self, request: Request, collection: str) -> HttpResponse:
         """A page of stored bytes."""
-        return _paged(request, collection, wire.envelope)
+        return _paged(request, collection, wire.envelope, via="taxii")
 
     def post(self, request: Request, collection: str) -> HttpResponse:
         """202 with the status resource."""
@@ -165,6 +177,9 @@ class Object(TaxiiView):
             raise NotFound
         if not (chosen.can_read and chosen.can_write):
             raise Forbidden("Objects of this collection cannot be deleted.")
+        picked = wire.deletion_of(request.GET, chosen, object_id)
+        if not access.picks_whole(asking(request), chosen, picked):
+            raise Forbidden("An object is withdrawn with all its versions, or not at all.")
         contribute.withdraw(asking(request), object_id, now=timezone.now())
         return wire.nothing()
 
@@ -188,10 +203,10 @@ class Nowhere(TaxiiView):
 Shown = Callable[[access.Collection, access.Query, access.Page], HttpResponse]
 
 
-def _paged(request: Request, collection: str, shown: Shown) -> HttpResponse:
+def _paged(request: Request, collection: str, shown: Shown, *, via: str) -> HttpResponse:
     chosen = _chosen(request, collection)
     query = wire.query_of(request.GET, chosen)
-    found = access.page(asking(request), chosen, query, now=timezone.now())
+    found = access.page(asking(request), chosen, query, via=via, now=timezone.now())
     return shown(chosen, query, found)
 
 
@@ -214,7 +229,8 @@ def _one(
         versions=chosen_versions,
         spec_versions=query.spec_versions,
     )
-    found = access.page(asking(request), chosen, query, now=timezone.now())
+    via = "taxii-manifest" if every_version else "taxii"
+    found = access.page(asking(request), chosen, query, via=via, now=timezone.now())
     if not found.items and not access.knows(asking(request), chosen, object_id):
         raise NotFound
     return shown(chosen, query, found)
@@ -240,11 +256,26 @@ def _body(request: Request) -> bytes:
     if length.isdigit() and int(length) > most:
         raise Refused("body.size", f"A contribution has at most {most:,} octets.")
     if "chunked" in request.META.get("HTTP_TRANSFER_ENCODING", "").lower():
-        body: bytes = request.META["wsgi.input"].read(most + 1)
+        body = _chunks(request, most + 1)
     else:
-        body = request._request.body
+        body = _announced(request)
     if length.isdigit() and len(body) < int(length):
         raise Refused("body.cut", "The body ended before its announced length.")
+    return body
+
+
+def _announced(request: Request) -> bytes:
+    try:
+        return request._request.body
+    except UnreadablePostError:
+        raise Refused("body.cut", "The body ended before its announced length.") from None
+
+
+def _chunks(request: Request, most: int) -> bytes:
+    try:
+        body: bytes = request.META["wsgi.input"].read(most)
+    except OSError:  # the sender went away, or its chunks are none
+        raise Refused("body.cut", "The body ended before its last chunk.") from None
     return body
 
 
@@ -256,6 +287,6 @@ def _refusal(refused: Refused) -> HttpResponse:
         status = 403
     elif refused.code == "body.size":
         status = 413
-    elif refused.code in _NOT_UNDERSTOOD or refused.code == "query.malformed":
+    elif refused.code in _NOT_UNDERSTOOD:
         status = 400
     return wire.error(refused.sentence, status=status, code=refused.code, path=refused.path)

@@ -30,6 +30,8 @@ def answer(value: object, *, status: int = 200, page: Page | None = None) -> Htt
     body = value if isinstance(value, bytes) else _json(value)
     response = HttpResponse(body, status=status, content_type=MEDIA)
     response["Content-Digest"] = f"sha-256=:{b64(sha256(body).digest())}:"
+    # What was taken back must not be served from a copy on the way.
+    response["Cache-Control"] = "private, no-store"
     if page is not None and page.items:
         response["X-TAXII-Date-Added-First"] = stamp(page.items[0].added_at)
         response["X-TAXII-Date-Added-Last"] = stamp(page.items[-1].added_at)
@@ -93,6 +95,13 @@ def query_of(params: QueryDict, chosen: Collection) -> Query:
             query = _with(query, field, values)
     versions = _versions(_values(params, "match[version]"))
     return replace(query, versions=versions) if versions else query
+
+
+def deletion_of(params: QueryDict, chosen: Collection, object_id: str) -> Query:
+    """What a DELETE picks (5.7): without `match[version]` every version of the object."""
+    query = query_of(params, chosen)
+    versions = query.versions if "match[version]" in params else ("all",)
+    return Query(ids=(object_id,), versions=versions, spec_versions=query.spec_versions)
 
 
 def cursor_text(chosen: Collection, query: Query, last: Held) -> str:
@@ -229,9 +238,11 @@ def _limit(params: QueryDict) -> int:
     if "limit" not in params:
         return MOST
     text = _single(params, "limit")
-    if not re.fullmatch(r"[0-9]{1,9}", text) or int(text) < 1:
+    digits = text.lstrip("0")
+    if not re.fullmatch(r"[0-9]+", text) or not digits:
         raise _bad("limit", "`limit` is a positive whole number.")
-    return min(int(text), MOST)
+    # A large one is no error (3.4), however many digits it has.
+    return MOST if len(digits) > len(str(MOST)) else min(int(digits), MOST)
 
 
 def _added_after(params: QueryDict) -> datetime | None:
@@ -255,6 +266,8 @@ def _values(params: QueryDict, name: str) -> tuple[str, ...]:
     values = tuple(_single(params, name).split(","))
     if not all(values):
         raise _bad(name, f"`{name}` has an empty value.")
+    if not all(value.isprintable() for value in values):
+        raise _bad(name, f"`{name}` has a character that no value has.")
     return values
 
 
@@ -279,12 +292,21 @@ def _later(one: datetime | None, other: datetime | None) -> datetime | None:
     return max(found) if found else None
 
 
+def _plain(part: object) -> tuple[str, ...]:
+    """A list of texts without NUL, half a surrogate pair and the like; ValueError otherwise."""
+    if not isinstance(part, list):
+        raise ValueError
+    if not all(isinstance(one, str) and one.isprintable() for one in part):
+        raise ValueError
+    return tuple(part)
+
+
 def _cursor(text: str, chosen: Collection) -> Query:
     """Not trusted: it may only say what a query could have said (Appendix B)."""
     try:
         fields = json.loads(urlsafe_b64decode(text + "=" * (-len(text) % 4)))
         head, number, added_after, ids, types, wanted, spec = fields
-        lists = [tuple(str(one) for one in part) for part in (ids, types, wanted, spec)]
+        lists = [_plain(part) for part in (ids, types, wanted, spec)]
         if head != str(chosen.id)[:8] or type(number) is not int or not 0 <= number < 2**62:
             raise ValueError
         moment = datetime.fromisoformat(added_after) if added_after else None
