@@ -266,7 +266,7 @@ def _windows(scene: Scene, sent: list[_Sent], started: datetime) -> None:
         moments = set(gone.values_list("released_at", "contribution_id"))
         for at, contribution in sorted(moments - told, key=str):
             told.add((at, contribution))
-            leaving = gone.filter(released_at=at, contribution_id=contribution)
+            leaving = gone.filter(released_at=at, contribution_id=contribution, missing=None)
             _tell_window(scene, f"{at:%H:%M:%S}", circles[contribution], leaving)
         return gone.count()
 
@@ -275,7 +275,12 @@ def _windows(scene: Scene, sent: list[_Sent], started: datetime) -> None:
     entries = scene.watch(
         "ledger entries published", parts.filter(added_at__isnull=False).count, goal=parts.count
     )
-    scene.item("in all", f"{count} objects left; {entries} ledger entries under a checkpoint.")
+    waiting = rows.exclude(missing=None).distinct().count()
+    scene.item(
+        "in all",
+        f"{count - waiting} objects left; {entries} ledger entries under a checkpoint."
+        + (f" {waiting} wait for an object that they refer to." if waiting else ""),
+    )
 
 
 def _tell_window(scene: Scene, at: str, circle: str, rows: QuerySet[Outcome]) -> None:
@@ -301,9 +306,9 @@ def _received_by_whom(scene: Scene, sent: list[_Sent]) -> None:
     for name in cast.LABS:
         scene.say(f"  {name:10}" + "".join(f"{got[circle][name]:14}" for circle in circles))
     left = Outcome.objects.filter(
-        contribution_id=sent[0].id, outcome="accepted", released_at__isnull=False
-    ).count()
-    again = left - got[circles[0]]["Borealis"]
+        contribution_id=sent[0].id, outcome="accepted", released_at__isnull=False, missing=None
+    )
+    again = left.count() - got[circles[0]]["Borealis"]
     if again > 0:
         scene.say(
             f"  Borealis holds {again} of them already, byte for byte; they are not sent twice."
