@@ -5,7 +5,6 @@ from typing import Any
 
 import structlog
 from celery import Celery, signals
-from celery.schedules import crontab
 from kombu import Exchange, Queue
 from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
@@ -32,7 +31,7 @@ app.conf.beat_schedule = {
         ("open_windows", 5.0, "render"),
         ("sweep", 5.0, "deliver"),
         ("accept_waiting", 10.0, "render"),
-        ("daily", crontab(hour="0", minute="0"), "render"),
+        ("calendar", 60.0, "render"),
     )
 }
 

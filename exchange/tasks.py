@@ -46,8 +46,12 @@ def drain(subscription_id: str) -> None:
     delivery.drain(UUID(subscription_id))
 
 
-@app.task(name="exchange.tasks.daily")
-def daily() -> None:
-    """At 00:00 UTC: ordinary revocations, and each member's statement."""
+@app.task(name="exchange.tasks.calendar")
+def calendar() -> None:
+    """What the calendar brings: revocations and statements at midnight UTC, receipts each hour.
+
+    Asked every minute, for each of them catches up: a hint that was lost costs a minute.
+    """
     revocation.revoke_due(now=timezone.now())
+    ledger.receive_hour(now=timezone.now())
     ledger.state_day(now=timezone.now())

@@ -14,6 +14,7 @@ from exchange.ledger.reading import (
     published_size,
     tile,
 )
+from exchange.ledger.receipts import receive_hour
 from exchange.ledger.sequencer import integrate, origin, publish
 from exchange.ledger.statements import state_day
 
@@ -33,6 +34,7 @@ __all__ = [
     "proof",
     "publish",
     "published_size",
+    "receive_hour",
     "record",
     "state_day",
     "tile",
