@@ -101,6 +101,7 @@ def test_the_lens_switches_recipients(page: Page, live_server: LiveServer, stage
 def test_dora_works_the_queue_by_keys(page: Page, live_server: LiveServer, stage: Stage) -> None:
     sign_in(page, live_server, "dora")
     page.get_by_role("link", name="Work the queue").click()
+    page.wait_for_url("**/holds/**", wait_until="load")
     page.keyboard.press("j")
     page.keyboard.press("x")
     expect(page.locator("[data-row][aria-selected=true]")).to_have_count(1)

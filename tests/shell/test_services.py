@@ -28,8 +28,9 @@ from exchange.management.processes import (
 
 NOTHING: dict[str, str] = {}
 RUN = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background shell ignores it
 from exchange.management import services
 with services.running(Path(sys.argv[1]), given={}) as urls:
     print("up", flush=True)
