@@ -25,6 +25,7 @@ _SAFE = 2**53 - 1
 # Possessive: what is read is never tried again, so a text of 32 MB costs no memory for its marks.
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)
 _NOT_BRACKETS = bytes(code for code in range(256) if code not in b"[]{}")
+_ONE_KIND = bytes.maketrans(b"{}", b"[]")  # depth is depth; whether they match, the parser says
 # A number too long to be sure of, an exponent, and the words that JSON does not have.
 _DOUBTFUL = re.compile(rb"[0-9]{16}|[0-9][eE]|NaN|Infinity")
 
@@ -94,17 +95,17 @@ def _bounded(body: bytes, limits: Limits) -> bytes:
     outside = _STRING.sub(b'""', body)
     if sum(map(outside.count, (b",", b"[", b"{"))) > limits.values:
         raise Refused("body.values", f"A contribution holds at most {limits.values:,} values.")
-    _check_depth(outside.translate(None, _NOT_BRACKETS), limits.depth)
+    _check_depth(outside.translate(_ONE_KIND, _NOT_BRACKETS), limits.depth)
     return outside
 
 
 def _check_depth(brackets: bytes, deepest: int) -> None:
     """Take the innermost level away until nothing is left; before any parser recurses."""
     for _ in range(deepest + 3):  # a bundle, its list and the object itself are no nesting
-        left = brackets.replace(b"[]", b"").replace(b"{}", b"")
+        left = brackets.replace(b"[]", b"")
         if len(left) == len(brackets):
             # What is opened and never closed is as deep for a parser that recurses.
-            is_deep = brackets.count(b"[") + brackets.count(b"{") > deepest + 3
+            is_deep = brackets.count(b"[") > deepest + 3
             break
         brackets = left
     else:

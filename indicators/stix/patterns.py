@@ -2,38 +2,57 @@
 
 The parser is a recursive descent over a token list with a bounded depth, so no input makes it
 explode: at most `LONGEST` characters and `DEEPEST` nested parentheses.
+
+It takes what the grammar of OASIS takes, less what section 9 forbids beside it: WITHIN and REPEATS
+of nothing, a STOP that is not after its START, numbers beyond 64 bits.
 """
 
+import math
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Literal as OneOf
+from typing import NamedTuple
 
 from exchange.proof.refused import Refused
 
 LONGEST = 200_000
 DEEPEST = 64
 
+# White space of the grammar; Python's own takes four control characters more.
+_SPACE = " \t\r\n\x0b\x0c\x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(
+    map(chr, range(0x2000, 0x200B))
+)
 _TOKEN = re.compile(
-    r"""\s*(?:
+    rf"""[{_SPACE}]*(?:
     (?P<typed>[thb]'[^'\\]*')
-  | (?P<string>'(?:[^'\\]|\\['\\])*')
+  | (?P<string>'(?:[^'\\]++|\\['\\])*+')
   | (?P<float>[-+]?[0-9]*\.[0-9]+)
-  | (?P<int>[-+]?[0-9]+(?![0-9A-Za-z_]))
+  | (?P<int>[-+]?(?:0|[1-9][0-9]*)(?![0-9]))
   | (?P<op><=|>=|!=|<>|==|=|<|>)
   | (?P<punct>[\[\]():.,*])
   | (?P<word>[A-Za-z_][A-Za-z0-9_-]*)
     )""",
     re.VERBOSE | re.DOTALL,
 )
-_COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
-_HIDDEN = re.compile(r"'(?:[^'\\]|\\.)*'|//[^\n]*|/\*.*?\*/", re.DOTALL)
-_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z")
+# A comment may end with the text: else each of many openings would be read to the end again.
+_HIDDEN = re.compile(r"'(?:[^'\\]++|\\.)*+'|//[^\r\n]*|/\*.*?(?:\*/|\Z)", re.DOTALL)
+_TIME = re.compile(
+    r"(\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])T(?:[01]\d|2[0-3]):[0-5]\d:(?:[0-5]\d|60))"
+    r"(?:\.(\d+))?Z",
+    re.ASCII,
+)
+_BASE64 = re.compile(
+    r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{4}|[A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{2}==)"
+)
+# A name with a hyphen, or one that is a word of the language, stands in quotes.
 _PLAIN_STEP = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _RESERVED = frozenset(
     "AND OR NOT FOLLOWEDBY LIKE MATCHES ISSUPERSET ISSUBSET EXISTS LAST IN START STOP SECONDS "
-    "TRUE FALSE WITHIN REPEATS TIMES".split()
+    "true false WITHIN REPEATS TIMES".split()
 )
+_LARGEST = 2**63 - 1
 _SETS = ("LIKE", "MATCHES", "ISSUBSET", "ISSUPERSET")
 
 
@@ -110,11 +129,18 @@ class Qualified:
     def text(self) -> str:
         """Its canonical form."""
         inner = self.inside.text()
-        return (
-            f"({inner}) {self.qualifier}"
-            if isinstance(self.inside, Joined)
-            else (f"{inner} {self.qualifier}")
-        )
+        if isinstance(self.inside, Joined) or self._is_repeated():
+            return f"({inner}) {self.qualifier}"
+        return f"{inner} {self.qualifier}"
+
+    def _is_repeated(self) -> bool:
+        """Whether one like it stands inside: two in a row are not in the language."""
+        word, inner = self.qualifier.split(" ", 1)[0], self.inside
+        while isinstance(inner, Qualified):
+            if inner.qualifier.startswith(word):
+                return True
+            inner = inner.inside
+        return False
 
 
 Node = Comparison | Joined | Observation | Qualified
@@ -184,8 +210,7 @@ def _comparisons(node: Node) -> Iterator[Comparison]:
         yield from _comparisons(node.inside)
 
 
-@dataclass(frozen=True, slots=True)
-class _Token:
+class _Token(NamedTuple):
     kind: str
     text: str
     at: int
@@ -194,7 +219,7 @@ class _Token:
 def _tokens(text: str) -> list[_Token]:
     clean = _HIDDEN.sub(_blank, text) if "//" in text or "/*" in text else text
     tokens: list[_Token] = []
-    place, end = 0, len(clean.rstrip())
+    place, end = 0, len(clean.rstrip(_SPACE))
     while place < end:
         match = _TOKEN.match(clean, place)
         if match is None or match.lastgroup is None:
@@ -205,7 +230,11 @@ def _tokens(text: str) -> list[_Token]:
 
 
 def _blank(match: re.Match[str]) -> str:
-    return match[0] if match[0].startswith("'") else " " * len(match[0])
+    if match[0].startswith("'"):
+        return match[0]
+    if match[0].startswith("/*") and (len(match[0]) < 4 or not match[0].endswith("*/")):
+        raise Refused("pattern.syntax", "A comment in the pattern does not end.")
+    return " " * len(match[0])
 
 
 class _Reader:
@@ -261,7 +290,8 @@ class _Reader:
     def _observation(self, depth: int) -> Node:
         self._check(depth)
         node: Node
-        if self.is_next("("):
+        is_simple = not self.is_next("(")
+        if not is_simple:
             self.take("(")
             node = self.observations(depth + 1)
             self.take(")")
@@ -269,40 +299,42 @@ class _Reader:
             self.take("[")
             node = Observation(self.comparisons(depth + 1))
             self.take("]")
-        count = 0
+        words: list[str] = []
         while self.is_next("WITHIN", "REPEATS", "START"):
-            count += 1
-            self._check(count)
+            word = self.tokens[self.place].text
+            if is_simple and word in words:
+                raise Refused("pattern.qualifier", f"An observation has one {word} at most.")
+            words.append(word)
+            self._check(len(words))
             node = Qualified(node, self._qualifier())
         return node
 
     def _qualifier(self) -> str:
         word = self.take("WITHIN", "REPEATS", "START")
         if word == "WITHIN":
-            number = self.take_kind("int", "float").text
+            seconds = _value(self.take_kind("int", "float"))
             self.take("SECONDS")
-            if float(number) <= 0:
+            if not isinstance(seconds, int | float) or seconds <= 0:
                 raise Refused("pattern.within", "WITHIN asks for a positive number of seconds.")
-            return f"WITHIN {number.lstrip('+')} SECONDS"
+            return f"WITHIN {_literal(seconds)} SECONDS"
         if word == "REPEATS":
-            number = self.take_kind("int").text
+            times = _whole(self.take_kind("int").text)
             self.take("TIMES")
-            if int(number) < 1:
+            if times < 1:
                 raise Refused("pattern.repeats", "REPEATS asks for a positive number of times.")
-            return f"REPEATS {int(number)} TIMES"
-        start = self._moment()
+            return f"REPEATS {times} TIMES"
+        start = _value(self._moment())
         self.take("STOP")
-        stop = self._moment()
-        if start.text >= stop.text:
+        stop = _value(self._moment())
+        if _instant(str(start)) >= _instant(str(stop)):
             raise Refused("pattern.start-stop", "START lies before STOP.")
         return f"START {_literal(start)} STOP {_literal(stop)}"
 
-    def _moment(self) -> Typed:
-        value = _value(self.take_kind("typed", "string"))
-        text = str(value)
-        if not _TIME.fullmatch(text):
+    def _moment(self) -> _Token:
+        token = self.take_kind("typed")
+        if not token.text.startswith("t"):
             raise Refused("pattern.time", "START and STOP name timestamps.")
-        return Typed("t", text)
+        return token
 
     def comparisons(self, depth: int) -> Node:
         """OR binds weaker than AND."""
@@ -349,11 +381,13 @@ class _Reader:
             operator = self.take(*_SETS)
             return operator, (str(_value(self.take_kind("string"))),)
         operator = self.take("=", "==", "!=", "<>", "<", ">", "<=", ">=")
+        if operator in ("<", ">", "<=", ">="):
+            return operator, (_value(self.take_kind("string", "typed", "int", "float")),)
         return {"==": "=", "<>": "!="}.get(operator, operator), (self._literal(),)
 
     def _literal(self) -> Value:
-        if self.is_next("true", "false", "TRUE", "FALSE"):
-            return self.take("true", "false", "TRUE", "FALSE").lower() == "true"
+        if self.is_next("true", "false"):
+            return self.take("true", "false") == "true"
         return _value(self.take_kind("string", "typed", "int", "float"))
 
     def _object_path(self) -> tuple[str, tuple[str | int, ...]]:
@@ -367,15 +401,28 @@ class _Reader:
             if self.take(".", "[") == ".":
                 path.append(self._step())
                 continue
-            path.append("*" if self.is_next("*") else int(self.take_kind("int").text))
-            if path[-1] == "*":
-                self.take("*")
+            path.append(self.take("*") if self.is_next("*") else self._index())
             self.take("]")
         return object_type, tuple(path)
 
+    def _index(self) -> int:
+        index = _whole(self.take_kind("int").text)
+        if index < 0 or self.tokens[self.place - 1].text.startswith("-"):
+            raise Refused("pattern.index", "A list index is not negative.")
+        return index
+
     def _step(self) -> str:
         token = self.take_kind("word", "string")
-        return token.text if token.kind == "word" else str(_value(token))
+        if token.kind == "word":
+            if token.text in _RESERVED or not _PLAIN_STEP.fullmatch(token.text):
+                raise Refused(
+                    "pattern.name", f"A property name asks for quotes at character {token.at + 1}."
+                )
+            return token.text
+        name = str(_value(token))
+        if name == "*":
+            raise Refused("pattern.name", "No property is named by an asterisk in quotes.")
+        return name
 
     def _check(self, depth: int) -> None:
         if depth > DEEPEST:
@@ -384,9 +431,9 @@ class _Reader:
 
 def _value(token: _Token) -> Value:
     if token.kind == "int":
-        return int(token.text)
+        return _whole(token.text)
     if token.kind == "float":
-        return float(token.text)
+        return _real(token.text)
     if token.kind == "string":
         return re.sub(r"\\(.)", r"\1", token.text[1:-1], flags=re.DOTALL)
     kind, text = token.text[0], token.text[2:-1]
@@ -394,9 +441,29 @@ def _value(token: _Token) -> Value:
         raise Refused("pattern.time", "A timestamp constant is no timestamp.")
     if kind == "h" and not re.fullmatch(r"(?:[0-9A-Fa-f]{2})*", text):
         raise Refused("pattern.hex", "A hexadecimal constant is none.")
-    if kind == "b" and not re.fullmatch(r"[A-Za-z0-9+/]*={0,2}", text):
+    if kind == "b" and not _BASE64.fullmatch(text):
         raise Refused("pattern.binary", "A binary constant is no Base64.")
     return Typed("t" if kind == "t" else "h" if kind == "h" else "b", text)
+
+
+def _whole(text: str) -> int:
+    # The length first: Python refuses to read a number of some thousand digits at all.
+    if len(text) > 20 or abs(int(text)) > _LARGEST:
+        raise Refused("pattern.number", "A whole number is beyond 64 bits.")
+    return int(text)
+
+
+def _real(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise Refused("pattern.number", "A number is beyond what 64 bits hold.")
+    return value
+
+
+def _instant(text: str) -> tuple[str, str]:
+    """What to compare timestamps by, whatever the number of their digits."""
+    match = _TIME.fullmatch(text)
+    return (match[1], (match[2] or "").rstrip("0")) if match else ("", "")
 
 
 def _literal(value: Value) -> str:
@@ -404,8 +471,12 @@ def _literal(value: Value) -> str:
         return f"{value.kind}'{value.text}'"
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, int | float):
-        return repr(value) if "e" not in repr(value) else f"{value:.20f}".rstrip("0")
+    if isinstance(value, float):
+        # The shortest digits that mean this number, but never with an exponent.
+        text = format(Decimal(repr(value)), "f")
+        return text if "." in text else f"{text}.0"
+    if isinstance(value, int):
+        return str(value)
     escaped = value.replace("\\", "\\\\").replace("'", "\\'")
     return f"'{escaped}'"
 
@@ -416,6 +487,7 @@ def _path_text(path: Sequence[str | int]) -> str:
         if isinstance(step, int) or step == "*":
             text += f"[{step}]"
         else:
-            plain = step if _PLAIN_STEP.fullmatch(step) else _literal(step)
+            is_plain = _PLAIN_STEP.fullmatch(step) and step not in _RESERVED
+            plain = step if is_plain else _literal(step)
             text += f".{plain}" if text else plain
     return text

@@ -3,6 +3,7 @@
 A list of problems with a path each; unknown types, properties and extensions are no problem here.
 """
 
+import importlib.util
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -11,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema_rs
-import stix2validator
 
 from exchange.proof.refused import Refused
 from indicators.stix import extensions, ids, patterns
@@ -19,7 +19,8 @@ from indicators.stix.problems import Problem
 
 __all__ = ["Problem", "problems"]
 
-_SCHEMAS = Path(stix2validator.__file__).parent / "schemas-2.1" / "schemas"
+# Found, not imported: its code costs a second and 60 MB, and its schemas are all that we need.
+_VALIDATOR = importlib.util.find_spec("stix2validator")
 _MOST = 5
 _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d+))?Z")
 _TYPE = re.compile(r"[a-z][a-z0-9-]{1,248}[a-z0-9]")
@@ -61,11 +62,29 @@ def _identity(obj: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _empties(obj: Mapping[str, Any]) -> Iterator[Problem]:
+    if not _has_empty(obj):
+        return
     for path, value in _walk(obj, ""):
         if value is None:
             yield Problem("stix.null", path, "STIX has no null.")
         elif isinstance(value, list | dict) and not value and not path.startswith("extensions."):
             yield Problem("stix.empty", path, "STIX has no empty lists and dictionaries.")
+
+
+def _has_empty(obj: Mapping[str, Any]) -> bool:
+    """Whether the slower walk, which knows the places, has anything to find."""
+    pending: list[Any] = [obj]
+    while pending:
+        value = pending.pop()
+        for below in value.values() if isinstance(value, Mapping) else value:
+            kind = type(below)
+            if kind is str:
+                continue
+            if below is None or (not below and kind in (dict, list)):
+                return True
+            if kind in (dict, list):
+                pending.append(below)
+    return False
 
 
 def _walk(value: Any, path: str) -> Iterator[tuple[str, Any]]:  # noqa: ANN401 - any JSON value
@@ -82,8 +101,11 @@ def _walk(value: Any, path: str) -> Iterator[tuple[str, Any]]:  # noqa: ANN401 -
 @lru_cache(maxsize=1)
 def _validators() -> dict[str, jsonschema_rs.Draft202012Validator]:
     """One compiled validator for each type; references through a registry, never the network."""
+    if _VALIDATOR is None or _VALIDATOR.origin is None:
+        raise ModuleNotFoundError("stix2-validator, which brings the schemas of STIX 2.1")
+    folder = Path(_VALIDATOR.origin).parent / "schemas-2.1" / "schemas"
     documents = [
-        json.loads(path.read_text(encoding="utf-8")) for path in sorted(_SCHEMAS.glob("*/*.json"))
+        json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*/*.json"))
     ]
     registry = jsonschema_rs.Registry([(one["$id"], one) for one in documents])
     validators = {
