@@ -10,6 +10,7 @@ from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
 from django.http import HttpRequest, HttpResponse, UnreadablePostError
 from django.http.response import HttpResponseBase
 from django.utils import timezone
+from gunicorn.http.errors import ParseException  # type: ignore[import-untyped] # it ships no types
 from rest_framework import exceptions
 from rest_framework.request import Request
 from rest_framework.views import APIView
@@ -274,7 +275,7 @@ def _announced(request: Request) -> bytes:
 def _chunks(request: Request, most: int) -> bytes:
     try:
         body: bytes = request.META["wsgi.input"].read(most)
-    except OSError:  # the sender went away, or its chunks are none
+    except (OSError, ParseException):  # the sender went away, or its chunks are none
         raise Refused("body.cut", "The body ended before its last chunk.") from None
     return body
 

@@ -4,14 +4,17 @@ import json
 from base64 import urlsafe_b64encode
 from io import BytesIO
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.conf import LazySettings
 from django.test import Client
 from django.utils import timezone
+from gunicorn.http.errors import InvalidChunkSize  # type: ignore[import-untyped] # it ships no types
 
 from exchange import contribute
 from exchange.models import ServedNote
+from indicators.models import Original
 from tests.doors.clients import MEDIA, ROOT, client_of, objects, post
 from tests.doors.stage import Stage, as_owner, sequence, set_stage
 
@@ -161,9 +164,13 @@ def test_3_4_a_version_that_is_not_yet_published_hides_nothing(ana: Client, stag
 def test_5_5_chunks_are_counted_and_may_break_off(ana: Client, settings: LazySettings) -> None:
     settings.MAX_CONTENT_LENGTH = 100
 
-    class Broken(BytesIO):
+    class Gone(BytesIO):
         def read(self, size: int | None = -1) -> bytes:
             raise OSError("the sender went away")
+
+    class NoChunk(BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            raise InvalidChunkSize(b"zz")
 
     def chunked(stream: BytesIO) -> int:
         """As a web server hands over a body without a length."""
@@ -178,7 +185,56 @@ def test_5_5_chunks_are_counted_and_may_break_off(ana: Client, settings: LazySet
 
     assert chunked(BytesIO(b'{"objects":[]}'.ljust(100))) == 202
     assert chunked(BytesIO(b'{"objects":[]}'.ljust(101))) == 413
-    assert chunked(Broken()) == 400
+    assert chunked(Gone()) == 400
+    assert chunked(NoChunk()) == 400
+
+
+def test_5_5_a_half_sent_body_is_400(ana: Client) -> None:
+    cut: dict[str, Any] = {"CONTENT_LENGTH": "100", "wsgi.input": BytesIO(b'{"objects":[]}')}
+    answer = ana.generic("POST", f"{OWN}objects/", CONTENT_TYPE=MEDIA, **cut)
+    assert (answer.status_code, answer.json()["error_code"]) == (400, "body.cut")
+
+
+@pytest.mark.parametrize(
+    "path", ["/taxii2/", ROOT, f"{ROOT}collections/", HOLDING, f"{OWN}objects/"]
+)
+def test_3_1_another_accept_is_406(ana: Client, path: str) -> None:
+    answer = ana.get(path, headers={"Accept": "text/html"})
+    assert (answer.status_code, answer["Content-Type"]) == (406, MEDIA)
+    assert answer.json()["http_status"] == "406"
+
+
+def test_3_4_another_spec_version_is_found_nowhere(ben: Client) -> None:
+    assert objects(ben, "holding", "?match[spec_version]=2.0") == []
+    both = objects(ben, "holding", "?match[spec_version]=2.0,2.1")
+    assert both == objects(ben, "holding")
+
+
+def test_3_5_the_own_collection_pages_both_ways(ana: Client) -> None:
+    whole = objects(ana, "own")
+    by_next = ana.get(f"{OWN}objects/?limit=2")
+    after, found = by_next["X-TAXII-Date-Added-Last"], by_next.json()
+    walked = list(found["objects"])
+    while found.get("more"):
+        found = ana.get(f"{OWN}objects/?limit=2&next={found['next']}").json()
+        walked += found["objects"]
+    assert walked == whole
+    assert objects(ana, "own", f"?added_after={after}") == whole[2:]
+
+
+def test_an_erased_original_leaves_the_others_readable(ana: Client) -> None:
+    whole = objects(ana, "own")
+    as_owner()
+    Original.objects.order_by("version__position")[0].delete()
+    assert objects(ana, "own") == whole[1:]
+
+
+def test_the_own_collection_knows_types_that_the_forum_does_not(ana: Client) -> None:
+    one = objects(ana, "own", "?match[type]=campaign")[0]
+    custom = {**one, "type": "x-lab-note", "id": f"x-lab-note--{one['id'].partition('--')[2]}"}
+    del custom["extensions"]
+    contribute_now(ana, [custom, {**custom, "type": "x-other", "id": f"x-other--{uuid4()}"}])
+    assert objects(ana, "own", "?match[type]=x-lab-note") == [custom]
 
 
 def test_a_page_is_noted_with_its_door_and_range(ben: Client, notes: Any) -> None:
