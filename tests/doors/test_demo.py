@@ -63,14 +63,14 @@ def story(room: Path, record_testsuite_property: Callable[[str, object], None]) 
 
 
 def seconds_to_the_page(text: str) -> int:
-    found = re.search(r"The exchange is up after (\d+) s:  http://127\.0\.0\.1:\d+/", text)
+    found = re.search(r"The page is up after (\d+) s:  http://127\.0\.0\.1:\d+/", text)
     assert found, text[:2000]
     return int(found[1])
 
 
 def test_the_page_is_up_within_a_minute_and_before_the_story(story: str) -> None:
     assert seconds_to_the_page(story) < 60
-    assert story.index("The exchange is up") < story.index("Aurora contributes")
+    assert story.index("The page is up") < story.index("Aurora contributes")
 
 
 def test_every_object_is_accounted_for(story: str) -> None:

@@ -1,5 +1,6 @@
 """`manage.py demo`: the main job on real parts, told as it happens."""
 
+import http.client
 import io
 import os
 import socket
@@ -10,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from secrets import token_bytes
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.core.management import execute_from_command_line
 from django.core.management.base import BaseCommand, CommandError
@@ -72,21 +74,33 @@ class Command(BaseCommand):
         execute_from_command_line(["manage.py", "demo_story", "--found", "--skip-checks"])
         log_dir = room / "log"
         with processes.Supervisor(log_dir) as supervisor:
-            supervisor.start(
-                _receiver(env, room / "received", hook_port, base_url),
-                *processes.exchange(env, log_dir, bind=f"127.0.0.1:{port}"),
-            )
+            others = {one.name: one for one in processes.exchange(env, log_dir, bind=base_url[7:])}
+            self._open_page(supervisor, others.pop("web"), base_url, started)
+            hook = _receiver(env, room / "received", hook_port, base_url)
+            supervisor.start(hook, *others.values())
             supervisor.wait_ready(seconds=60)
-            seconds = time.monotonic() - started
-            self.stdout.write(
-                f"\n  The exchange is up after {seconds:.0f} s:  {base_url}/\n"
-                "  (plain http on loopback, for this demo only)\n"
-            )
             story = ["manage.py", "demo_story", f"--hooks=https://127.0.0.1:{hook_port}"]
             story += [f"--received={room / 'received'}", "--skip-checks"]
             story += [f"--bundle={options['bundle']}"] if options["bundle"] else []
             execute_from_command_line(story)
             self._stay(supervisor, once=options["once"])
+
+    def _open_page(
+        self,
+        supervisor: processes.Supervisor,
+        web: processes.Program,
+        base_url: str,
+        started: float,
+    ) -> None:
+        """The page first: whoever waits can look around while the rest starts."""
+        supervisor.start(web)
+        processes.wait_until(lambda: bool(supervisor.deaths()) or _answers(base_url), seconds=60)
+        supervisor.wait_ready(seconds=1)
+        self.stdout.write(
+            f"\n  The page is up after {time.monotonic() - started:.0f} s:  {base_url}/\n"
+            "  (plain http on loopback, for this demo only)"
+        )
+        execute_from_command_line(["manage.py", "demo_story", "--first-link", "--skip-checks"])
 
     def _stay(self, supervisor: processes.Supervisor, *, once: bool) -> None:
         if once:
@@ -95,6 +109,18 @@ class Command(BaseCommand):
         while not supervisor.deaths():
             time.sleep(0.5)
         raise processes.ProcessFailed("\n".join(str(death) for death in supervisor.deaths()))
+
+
+def _answers(base_url: str) -> bool:
+    parts = urlsplit(base_url)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=5)
+    try:
+        connection.request("GET", "/sign-in/")
+        return connection.getresponse().status == http.HTTPStatus.OK
+    except OSError:
+        return False
+    finally:
+        connection.close()
 
 
 def _receiver(env: dict[str, str], folder: Path, port: int, issuer: str) -> processes.Program:

@@ -15,19 +15,20 @@ WINDOW_SECONDS = 15
 
 
 class Command(BaseCommand):
-    """Found the forum of the cast, or tell the story of one contribution."""
+    """Found the forum of the cast, let its analyst in, or tell the story of one contribution."""
 
     help = "The story of the demo; run `demo`, which starts what it needs."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Where the demo's parts are."""
         parser.add_argument("--found", action="store_true")
+        parser.add_argument("--first-link", action="store_true")
         parser.add_argument("--hooks", default="")
         parser.add_argument("--received", default="")
         parser.add_argument("--bundle")
 
     def handle(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - Django's
-        """One of the two."""
+        """One of the three."""
         if options["found"]:
             signers = {
                 "bundle": settings.SIGNER_BUNDLE,
@@ -42,4 +43,8 @@ class Command(BaseCommand):
             received=Path(options["received"]),
             bundle=Path(options["bundle"]) if options["bundle"] else None,
         )
-        story.tell(parts, Scene(cast.present(), parts, self.stdout.write))
+        scene = Scene(cast.present(), parts, self.stdout.write)
+        if options["first_link"]:
+            story.first_link(scene)
+            return
+        story.tell(parts, scene)

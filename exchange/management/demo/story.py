@@ -343,16 +343,24 @@ def _changed(lines: list[Line]) -> Iterator[tuple[str, str, str]]:
             yield line.treatment, line.rule, line.basis
 
 
+def first_link(scene: Scene) -> None:
+    """Who cannot wait for the end of the story can look around now."""
+    scene.say(f"  Sign in as Ana, analyst at Aurora:\n  {_link(scene, 'Ana')}")
+    scene.say("  Links of all roles follow at the end.")
+
+
+def _link(scene: Scene, name: str) -> str:
+    person = scene.cast.people[name]
+    secret = onboarding.sign_in_link(person, now=timezone.now(), lasts=LINKS_LAST, uses=1000)
+    return f"{scene.parts.base_url}/sign-in/{secret}/"
+
+
 def _links(scene: Scene) -> None:
     scene.head("Look for yourself: these links sign you in (12 hours, as often as you like)")
-    now = timezone.now()
     for name, roles, lab in cast.PEOPLE:
-        secret = onboarding.sign_in_link(
-            scene.cast.people[name], now=now, lasts=LINKS_LAST, uses=1000
-        )
         who = f"{roles[0]} {'at ' + lab if lab else 'of the forum'}"
         scene.item(name, f"{who}: {_WHAT_TO_SEE[name]}", width=5)
-        scene.say(f"         {scene.parts.base_url}/sign-in/{secret}/")
+        scene.say(f"         {_link(scene, name)}")
     scene.say("\n  The same over TAXII, as Borealis (the credential lasts a day):")
     accept = "Accept: application/taxii+json;version=2.1"
     path = "/taxii2/forum/collections/holding/objects/?limit=3"
