@@ -24,7 +24,7 @@ from exchange.proof import jcs
 from exchange.proof.refused import Forbidden, NotFound, Refused
 from indicators import store
 from indicators.models import Contribution, ForumObject, Item, Submission
-from indicators.stix import parse
+from indicators.stix import parse, vocab
 from indicators.stix.validate import Problem, problems
 from members.auth import Principal
 from members.models import CircleMember
@@ -103,6 +103,8 @@ def submit(
     Raises `Refused` for a body that cannot be understood at all; nothing is kept then.
     """
     member_id = _may_contribute(principal, circle_id)
+    if not set(default_basis) <= set(vocab.THREAT_BASES):
+        raise Refused("basis.unknown", "A threat basis is one of the closed list.", "basis")
     items = parse.items(body, _limits())
     row = Contribution.objects.create(
         member_id=member_id,
@@ -156,7 +158,8 @@ def waiting(*, limit: int = 200) -> tuple[UUID, ...]:
 
 def status(principal: Principal, contribution_id: UUID) -> Status:
     """The state of one's own contribution; `complete` once it can be read back."""
-    if principal.member_id is None:
+    may_read = principal.may("contribute") or principal.may("read-own-originals")
+    if principal.member_id is None or not may_read:
         raise NotFound
     row = Contribution.objects.filter(pk=contribution_id, member_id=principal.member_id).first()
     if row is None:

@@ -31,6 +31,9 @@ AND NOT EXISTS (
         SELECT 1 FROM exchange_releaserecipient later
         JOIN exchange_releaseitem item ON item.release_id = later.release_id
         JOIN exchange_rendition newer ON newer.id = item.rendition_id
+        JOIN exchange_release there ON there.id = later.release_id
+            AND there.circle_id IS NOT DISTINCT FROM (
+                SELECT here.circle_id FROM exchange_release here WHERE here.id = old.release_id)
         WHERE later.recipient_id = has.recipient_id AND newer.object_id = older.object_id
         AND newer.stix_id = older.stix_id AND newer.modified > older.modified))
 """

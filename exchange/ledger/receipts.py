@@ -35,7 +35,8 @@ def _record(start: datetime, end: datetime) -> int:
     taken: dict[UUID, set[int]] = defaultdict(set)
     for member_id, seq in _pushed(start, end):
         taken[member_id].add(seq)
-    for note in ServedNote.objects.filter(at__gte=start, at__lt=end):
+    notes = ServedNote.objects.filter(at__gte=start, at__lt=end)
+    for note in notes.exclude(via__endswith="-own"):  # those count the member's own collection
         taken[note.recipient_id] |= _pulled(note)
     for member_id, seqs in taken.items():
         fields = {"hour": start.strftime("%Y-%m-%dT%H:00:00Z"), "seqs": spell_ranges(seqs)}

@@ -11,7 +11,7 @@ from django.conf import LazySettings
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from exchange import contribute, release, review
+from exchange import access, contribute, release, review
 from exchange.models import Hold, Missing, Outcome, Release, Rendition
 from exchange.proof.refused import Forbidden, NotFound, Refused
 from indicators.models import Contribution, Original, Submission, Version
@@ -180,6 +180,31 @@ def test_a_further_circle_lists_the_same_bytes_again(way: Way) -> None:
     assert feed(way.cast.ember) == (before,)
     (there,) = bodies(feed(way.cast.cirrus))
     assert there["id"] == before.stix_id
+
+
+def test_each_circle_shows_its_own_newest_version(way: Way) -> None:
+    indicator = range_indicator(confidence=50)
+    way.pass_on(indicator, circle=way.cast.forum)
+    way.pass_on(newer(indicator, confidence=70), now=NOON + timedelta(minutes=11))
+    ben = way.cast.as_(way.cast.ben)
+
+    def shown(kind: str) -> list[int]:
+        (chosen,) = [
+            one
+            for one in access.collections(ben)
+            if kind in one.alias and (one.kind == "circle" or kind == "holding")
+        ]
+        query = access.Query(types=("indicator",))
+        page = access.page(ben, chosen, query, now=NOON + timedelta(minutes=12))
+        return [json.loads(one.body)["confidence"] for one in page.items]
+
+    assert shown("circle-forum") == [50]
+    assert shown("circle-relay-watch") == [70]
+    assert shown("holding") == [70]
+    onboarding.leave_circle(
+        way.cast.borealis, way.cast.relay_watch, now=NOON + timedelta(minutes=12)
+    )
+    assert shown("holding") == [50]
 
 
 def test_a_members_own_policy_keeps_a_recipient_out(way: Way) -> None:

@@ -78,6 +78,9 @@ CREATE OR REPLACE FUNCTION weir_page(
                 JOIN exchange_releaseitem listed
                     ON listed.rendition_id = rival.id AND NOT listed.recalled
                 JOIN exchange_releaserecipient mine ON mine.release_id = listed.release_id
+                JOIN exchange_release told ON told.id = mine.release_id
+                    AND (told.circle_id IS NULL OR told.circle_id = ANY (circles))
+                    AND (weir_page.circle IS NOT NULL OR NOT told.circle_only)
                 WHERE rival.stix_id = said.stix_id AND rival.modified > said.modified
                   AND mine.recipient_id = me AND mine.idx < published))
             OR ('first' = ANY (versions) AND NOT EXISTS (
@@ -85,6 +88,9 @@ CREATE OR REPLACE FUNCTION weir_page(
                 JOIN exchange_releaseitem listed
                     ON listed.rendition_id = rival.id AND NOT listed.recalled
                 JOIN exchange_releaserecipient mine ON mine.release_id = listed.release_id
+                JOIN exchange_release told ON told.id = mine.release_id
+                    AND (told.circle_id IS NULL OR told.circle_id = ANY (circles))
+                    AND (weir_page.circle IS NOT NULL OR NOT told.circle_only)
                 WHERE rival.stix_id = said.stix_id AND rival.modified < said.modified
                   AND mine.recipient_id = me AND mine.idx < published))
             OR (cardinality(named) > 0 AND coalesce(
