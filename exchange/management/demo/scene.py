@@ -89,7 +89,14 @@ class Scene:
 
 @contextmanager
 def _bar(what: str) -> Iterator[Callable[[int, int], None]]:
-    bar = tqdm(desc=f"  {what}", leave=False, disable=not sys.stderr.isatty(), ncols=WIDTH - 10)
+    bar = tqdm(
+        desc=f"  {what}",
+        total=1,
+        leave=False,
+        disable=not sys.stderr.isatty(),
+        ncols=WIDTH - 10,
+        bar_format="{desc} {bar} {n_fmt}/{total_fmt}",
+    )
     with bar as progress:
 
         def draw(done: int, wanted: int) -> None:
