@@ -3,6 +3,7 @@
 import http.client
 import io
 import os
+import signal
 import socket
 import sys
 import time
@@ -39,6 +40,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - Django's
         """Services, then processes, then the story; Ctrl-C ends all of them in order."""
+        # A shell without job control starts its background with SIGINT ignored.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         started = time.monotonic()
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(line_buffering=True)  # told as it happens, into a file too
