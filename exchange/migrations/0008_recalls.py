@@ -1,0 +1,7 @@
+from django.db import migrations
+
+
+class Migration(migrations.Migration):
+    dependencies = [("exchange", "0007_statistics")]
+
+    operations: list = []

@@ -1,0 +1,7 @@
+from django.db import migrations
+
+
+class Migration(migrations.Migration):
+    dependencies = [("exchange", "0008_recalls")]
+
+    operations: list = []

@@ -1,0 +1,1 @@
+"""Policies as documents: drafted, approved, put in force by two people, never changed after."""

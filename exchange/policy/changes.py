@@ -1,0 +1,1 @@
+"""What one version of a policy loosens and tightens against another."""

@@ -1,0 +1,1 @@
+"""Two verdicts on one object compared: what is newly shown, and what is newly hidden."""

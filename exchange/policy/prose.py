@@ -1,0 +1,1 @@
+"""The floor in words, for lawyers: everything that it says, in sentences."""

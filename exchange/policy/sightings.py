@@ -1,0 +1,1 @@
+"""Sightings of one object by one member, folded into one."""

@@ -1,0 +1,1 @@
+"""Statistics of competitors: k, dominance, age, subtraction, rounding; suppressed by default."""

@@ -1,0 +1,1 @@
+"""Blind evaluation on P-256: the pure half of keyed tokens."""
