@@ -244,7 +244,7 @@ def own_object(principal: Principal, version_id: int, *, now: datetime) -> OwnOb
         sensitivity=outcome.sensitivity,
         leaves_at=outcome.due_at if outcome.released_at is None else None,
         released_at=outcome.released_at,
-        holds=tuple((h.field_class, h.rule, h.basis, h.state) for h in holds),
+        holds=tuple((h.field_class, h.rule, h.reason, h.state) for h in holds),
         told=_told(version, holds),
         views=lens.views(principal, version_id, now=now),
     )

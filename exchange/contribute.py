@@ -351,6 +351,7 @@ def _holds(row: Contribution, outcome: Outcome, standing: Standing, *, now: date
             circle_id=row.circle_id,
             field_class=reason.field_class,
             rule=reason.rule,
+            reason=reason.reason,
             basis=reason.basis,
             approvers=list(reason.approvers),
             opened_at=now,

@@ -163,7 +163,7 @@ def _of_groups(
         shape = group.closed.shapes.get(one.outcome_id)
         body = _body(one, shape) if shape is not None else None
         lines = explain.lens(one.obj, verdict, body)
-        withheld = verdict.withheld.basis if verdict.withheld else None
+        withheld = verdict.withheld.reason if verdict.withheld else None
         if body is None and withheld is None:
             withheld = "It waits for an object that it refers to and that is not released yet."
         key = (lines, body, withheld)
@@ -198,7 +198,7 @@ def _shut_out(
     return tuple(
         AudienceView(
             tuple(sorted(named[member] for member in ids)), None, None, (), None,
-            terms.withhold_all.basis,
+            terms.withhold_all.reason,
         )
         for terms, ids in by_terms.items()
         if terms.withhold_all is not None

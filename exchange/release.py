@@ -223,6 +223,7 @@ def _keep_back(row: Outcome, standing: Standing, *, now: datetime) -> None:
             circle_id=row.circle_id,
             field_class=reason.field_class,
             rule=reason.rule,
+            reason=reason.reason,
             basis=reason.basis,
             approvers=list(reason.approvers),
             opened_at=now,

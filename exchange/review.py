@@ -34,6 +34,7 @@ class HoldRow:
     id: UUID
     field_class: str
     rule: str
+    reason: str
     basis: str
     stix_type: str
     circle: str
@@ -209,6 +210,7 @@ def _row(principal: Principal, row: Hold, acts: Sequence[HoldAct]) -> HoldRow:
         id=row.id,
         field_class=row.field_class,
         rule=row.rule,
+        reason=row.reason,
         basis=row.basis,
         stix_type=row.outcome.version.object.stix_type,
         circle=row.circle.name,

@@ -22,7 +22,7 @@ from exchange.policy.outcomes import (
     Standing,
     cleared,
 )
-from exchange.policy.terms import Floor, Terms, sensitivity_order
+from exchange.policy.terms import OWN_POLICY, Floor, Terms, sensitivity_order
 from exchange.proof import jcs
 from indicators.stix import patterns
 
@@ -72,6 +72,7 @@ def _plain(ruling: Ruling) -> dict[str, Any]:
         "treatment": ruling.treatment.name.lower(),
         "class": ruling.field_class,
         "rule": ruling.rule,
+        "reason": ruling.reason,
         "basis": ruling.basis,
     }
     if ruling.parameter is not None:
@@ -142,11 +143,11 @@ def _sentence(
     outcome: str, reasons: tuple[HoldReason, ...], unfit: Ruling | None, floor: Floor
 ) -> str:
     if outcome == WITHHELD and unfit is not None:
-        return f"Withheld: {unfit.basis}"
+        return f"Withheld: {unfit.reason}"
     if outcome == INCOMPLETE:
         return "Incomplete: please add the threat basis; until then it goes to nobody."
     if outcome == HELD:
-        why = " ".join(dict.fromkeys(reason.basis for reason in reasons))
+        why = " ".join(dict.fromkeys(reason.reason for reason in reasons))
         return f"Held for {_people(reasons)}: {why}"
     return "Accepted: what may pass leaves in its window."
 
@@ -256,10 +257,10 @@ def _withheld(subject: Facts, standing: Standing, terms: Terms, reach: str) -> R
     rule = f"member/{terms.policy_version}"
     if subject.stix_type in terms.drop_types:
         text = "The contributor's own policy sends no objects of this type."
-        return Ruling(Treatment.DROP, "object", f"{rule}/drop-type", text)
+        return Ruling(Treatment.DROP, "object", f"{rule}/drop-type", text, OWN_POLICY)
     if standing.kind is not None and standing.kind in terms.drop_kinds:
         text = "The contributor's own policy does not send this kind of indicator."
-        return Ruling(Treatment.DROP, "object", f"{rule}/drop-kind", text)
+        return Ruling(Treatment.DROP, "object", f"{rule}/drop-kind", text, OWN_POLICY)
     return None
 
 

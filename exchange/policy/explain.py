@@ -19,6 +19,7 @@ class Line:
     treatment: str
     field_class: str
     rule: str
+    reason: str
     basis: str
     sent: str | None
 
@@ -49,6 +50,7 @@ def lens(
             treatment=ruling.treatment.name.lower(),
             field_class=ruling.field_class,
             rule=ruling.rule,
+            reason=ruling.reason,
             basis=ruling.basis,
             sent=_shown(sent[path]) if path in sent else None,
         )
@@ -88,8 +90,8 @@ def _classes(floor: Floor) -> list[str]:
     lines = []
     for name, ruling in floor.rulings.items():
         at_s3 = floor.rulings_s3[name]
-        more = "" if at_s3 == ruling else f" At S3: {at_s3.treatment.name.lower()}. {at_s3.basis}"
-        lines.append(f"{name}: {ruling.treatment.name.lower()}. {ruling.basis}{more}")
+        more = "" if at_s3 == ruling else f" At S3: {at_s3.treatment.name.lower()}. {at_s3.reason}"
+        lines.append(f"{name}: {ruling.treatment.name.lower()}. {ruling.reason}{more}")
     return lines
 
 

@@ -42,9 +42,10 @@ def of(
     return tuple(_reason(floor, *name) for name in sorted(set(names)))
 
 
-def _reason(floor: Floor, hold_class: str, name: str, basis: str) -> HoldReason:
+def _reason(floor: Floor, hold_class: str, name: str, reason: str) -> HoldReason:
     rule = f"floor/{floor.version}/hold/{hold_class}/{name}"
-    return HoldReason(hold_class, rule, basis, floor.approvers(hold_class))
+    basis = floor.document["hold_classes"][hold_class]
+    return HoldReason(hold_class, rule, reason, basis, floor.approvers(hold_class))
 
 
 Named = tuple[str, str, str]

@@ -29,7 +29,8 @@ class Ruling:
     treatment: Treatment
     field_class: str  # what the field gives away: "volume", "narrative", "unknown" ...
     rule: str  # "floor/1/volume"
-    basis: str  # one sentence that counsel can read
+    reason: str  # one sentence that counsel can read
+    basis: str  # what the rule rests on: a class of the catalogue, a section of a law
     parameter: Parameter | None = None
 
 
@@ -90,4 +91,4 @@ def _strictness(ruling: Ruling) -> tuple[int, int, bool, str, str, str]:
     step = ruling.parameter.step if ruling.parameter else 0
     from_floor = ruling.rule.startswith("floor/")
     scale = _scale(ruling)
-    return int(ruling.treatment), step, from_floor, ruling.rule, ruling.basis, scale
+    return int(ruling.treatment), step, from_floor, ruling.rule, ruling.reason, scale

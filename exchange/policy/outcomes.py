@@ -36,6 +36,7 @@ class HoldReason:
 
     field_class: str  # "C13"
     rule: str  # "floor/1/hold/C13/named-actor"
+    reason: str
     basis: str
     approvers: tuple[str, ...]
 
@@ -68,7 +69,7 @@ def cleared(standing: Standing, reasons: frozenset[str]) -> Standing:
     if left or standing.outcome != HELD:
         return replace(standing, holds=left)
     if standing.withheld is not None:
-        sentence = f"Released by its approvers, but withheld: {standing.withheld.basis}"
+        sentence = f"Released by its approvers, but withheld: {standing.withheld.reason}"
         return replace(standing, outcome=WITHHELD, holds=(), sentence=sentence)
     sentence = "Accepted: its approvers have released it."
     return replace(standing, outcome=ACCEPTED, holds=(), sentence=sentence)

@@ -17,6 +17,7 @@ from exchange.proof import jcs
 from exchange.proof.refused import Refused
 
 SENSITIVITIES = ("S0", "S1", "S2", "S3", "S4")
+OWN_POLICY = "the contributor's own policy"
 _SHIPPED = Path(__file__).with_name("floor.yaml").read_text(encoding="utf-8")
 _SECTIONS: frozenset[str] = frozenset(yaml.safe_load(_SHIPPED))
 
@@ -68,8 +69,10 @@ class Floor:
 
     def rule(self, name: str, field_class: str = "object") -> Ruling:
         """A removal by one of the floor's rules, of a field or of a whole object."""
-        text = self.document["rules"][name]["text"]
-        return Ruling(Treatment.DROP, field_class, self.rule_id(name), text)
+        rule = self.document["rules"][name]
+        return Ruling(
+            Treatment.DROP, field_class, self.rule_id(name), rule["reason"], rule["basis"]
+        )
 
     def rule_id(self, name: str) -> str:
         """The full name of a rule of this version."""
@@ -133,8 +136,9 @@ def _floor_ruling(document: Mapping[str, Any], name: str, *, s3: bool) -> Ruling
     parameter = None
     if treatment is Treatment.COARSEN:
         parameter = Parameter(row["scale"], row["step"])
-    text = document["rules"][rule]["text"]
-    return Ruling(treatment, name, f"floor/{document['version']}/{rule}", text, parameter)
+    why = document["rules"][rule]
+    rule_id = f"floor/{document['version']}/{rule}"
+    return Ruling(treatment, name, rule_id, why["reason"], why["basis"], parameter)
 
 
 def _treatment(word: str) -> Treatment:
@@ -220,7 +224,7 @@ class MemberPolicy:
         """What the policy does with classes of fields, in one order."""
         text = "The contributor's own policy drops this class of fields."
         rulings = [
-            Ruling(Treatment.DROP, name, self.rule_id("drop-class"), text)
+            Ruling(Treatment.DROP, name, self.rule_id("drop-class"), text, OWN_POLICY)
             for name in self.drop_classes
         ]
         if self.months:
@@ -231,9 +235,9 @@ class MemberPolicy:
         return tuple(sorted(rulings, key=lambda ruling: (ruling.field_class, ruling.treatment)))
 
     def _coarser(self, field_class: str, text: str, parameter: Parameter) -> Ruling:
-        basis = f"The contributor's own policy: {text.lower()}"
+        reason = f"The contributor's own policy: {text.lower()}"
         rule = self.rule_id(f"coarser-{field_class}")
-        return Ruling(Treatment.COARSEN, field_class, rule, basis, parameter)
+        return Ruling(Treatment.COARSEN, field_class, rule, reason, OWN_POLICY, parameter)
 
 
 _POLICY_FIELDS = frozenset(
@@ -332,7 +336,7 @@ def join(  # noqa: PLR0913 - the circumstances of one act of sharing, each named
     if withheld is None and not own and entitlement.member in member_policy.deny_recipients:
         rule = member_policy.rule_id("deny-recipient")
         text = "The contributor's own policy does not send to this recipient."
-        withheld = Ruling(Treatment.DROP, "recipient", rule, text)
+        withheld = Ruling(Treatment.DROP, "recipient", rule, text, OWN_POLICY)
     return Terms(
         floor=floor,
         withhold_all=withheld,
@@ -368,5 +372,5 @@ def _too_small(
     # A policy that asks for a size that nobody stated is not met: any doubt means not sent.
     if policy.min_circle and not own and (circle_size or 0) < policy.min_circle:
         text = "The contributor's own policy asks for a larger circle."
-        return Ruling(Treatment.DROP, "recipient", policy.rule_id("min-circle"), text)
+        return Ruling(Treatment.DROP, "recipient", policy.rule_id("min-circle"), text, OWN_POLICY)
     return None

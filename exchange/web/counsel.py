@@ -42,7 +42,7 @@ def holds(request: HttpRequest) -> HttpResponse:
     context = {
         "rows": shown[:100],
         "more": len(shown) - 100,
-        "classes": sorted({(row.field_class, row.basis) for row in queue}),
+        "classes": sorted({(row.field_class, row.reason) for row in queue}),
         "reason": reason,
         "form": form,
         "marked": set(request.POST.getlist("hold")),

@@ -23,6 +23,7 @@ class Row:
     sent: str | None
     is_said: bool
     rule: str
+    reason: str
     basis: str
 
 
@@ -50,7 +51,16 @@ def _row(line: Line, minted: dict[str, object]) -> Row:
         treatment = "same"
     if line.path.startswith("pattern[") and treatment != "drop" and sent is None:
         sent, is_said = "in the pattern", True
-    return Row(_path(line.path), line.value, treatment, sent, is_said, line.rule, line.basis)
+    return Row(
+        path=_path(line.path),
+        value=line.value,
+        treatment=treatment,
+        sent=sent,
+        is_said=is_said,
+        rule=line.rule,
+        reason=line.reason,
+        basis=line.basis,
+    )
 
 
 def _path(path: str) -> str:

@@ -24,7 +24,7 @@ def rulings(draw: st.DrawFn) -> Ruling:
     treatment = draw(st.sampled_from(Treatment))
     parameter = draw(PARAMETERS) if treatment is Treatment.COARSEN else None
     rule = draw(st.sampled_from(["floor/1/timing", "member/3/drop-class", "member/3/coarser"]))
-    return Ruling(treatment, "timing", rule, "A reason.", parameter)
+    return Ruling(treatment, "timing", rule, "A reason.", "a law", parameter)
 
 
 @given(rulings(), rulings())
@@ -64,15 +64,15 @@ def test_what_a_class_cannot_do_is_dropped(given: list[Ruling], can: set[Treatme
 
 
 def test_two_coarsenings_that_do_not_compare_drop_a_class_without_tokens() -> None:
-    day = Ruling(Treatment.COARSEN, "timing", "floor/1/a", "", Parameter("calendar", 1))
-    decade = Ruling(Treatment.COARSEN, "timing", "member/1/b", "", Parameter("decade", 1))
+    day = Ruling(Treatment.COARSEN, "timing", "floor/1/a", "", "", Parameter("calendar", 1))
+    decade = Ruling(Treatment.COARSEN, "timing", "member/1/b", "", "", Parameter("decade", 1))
     able = frozenset({Treatment.COARSEN, Treatment.DROP})
     assert strictest([day, decade], can=able).treatment is Treatment.DROP
 
 
 def test_of_equal_effects_the_floor_is_named() -> None:
-    floor = Ruling(Treatment.DROP, "timing", "floor/1/timing", "The floor's.")
-    member = Ruling(Treatment.DROP, "timing", "member/9/drop-class", "Aurora's.")
+    floor = Ruling(Treatment.DROP, "timing", "floor/1/timing", "The floor's.", "a law")
+    member = Ruling(Treatment.DROP, "timing", "member/9/drop-class", "Aurora's.", "its own")
     assert join(member, floor) == floor
 
 
@@ -93,7 +93,7 @@ def test_a_field_has_a_ruling() -> None:
 def test_parameters_join_too(
     one: Parameter | None, other: Parameter, treatment: Treatment, step: int | None
 ) -> None:
-    first = Ruling(Treatment.COARSEN, "timing", "floor/1/a", "", one)
-    joined = join(first, Ruling(Treatment.COARSEN, "timing", "member/1/b", "", other))
+    first = Ruling(Treatment.COARSEN, "timing", "floor/1/a", "", "", one)
+    joined = join(first, Ruling(Treatment.COARSEN, "timing", "member/1/b", "", "", other))
     assert joined.treatment == treatment
     assert (joined.parameter.step if joined.parameter else None) == step

@@ -29,7 +29,8 @@ def test_every_leaf_has_exactly_one_ruling(more: dict[str, Any]) -> None:
     assert len(set(paths)) == len(paths)
     for path, ruling in verdict.rulings:
         assert ruling.rule.startswith("floor/1/"), path
-        assert ruling.basis.endswith("."), path
+        assert ruling.reason.endswith("."), path
+        assert ruling.basis, path
 
 
 def test_every_reason_names_a_rule_of_the_floor(shared_data: Path) -> None:
@@ -51,7 +52,7 @@ def test_the_lens_shows_each_field_beside_what_was_sent() -> None:
     lines = {line.path: line for line in explain.lens(obj, came.verdicts[0], body)}
     assert lines["description"].treatment == "drop"
     assert lines["description"].sent is None
-    assert lines["description"].basis == "Free text is not forwarded."
+    assert lines["description"].reason == "Free text is not forwarded."
     assert "\u202e" not in lines["description"].value
     assert (lines["confidence"].value, lines["confidence"].sent) == ("73", "70")
     assert lines["pattern[0]"].value == "198.51.100.7"
@@ -78,7 +79,7 @@ def test_the_floor_can_be_read_in_words() -> None:
     assert "forum-counsel and contributor-counsel" in text
     assert "quarter of an hour" in text
     for ruling in material.FLOOR.rulings.values():
-        assert ruling.basis in text
+        assert ruling.reason in text
 
 
 def test_a_verdict_is_a_value_with_a_digest() -> None:

@@ -216,7 +216,7 @@ def _counsel(scene: Scene, main: _Sent) -> None:
         review.open_original(dora, alone[0].id, reason="to judge it", now=now)
         scene.item("Dora", "opens one original; that is recorded first, and Aurora can see it.")
         _release(scene, "Dora", alone, reason)
-        scene.item("Dora", f"releases it ({alone[0].basis.rstrip('.')}) and writes: {reason}")
+        scene.item("Dora", f"releases it ({alone[0].reason.rstrip('.')}) and writes: {reason}")
     both = _only_by(
         holds.filter(field_class="C13"), {review.FORUM_COUNSEL, review.CONTRIBUTOR_COUNSEL}
     )
@@ -340,7 +340,7 @@ def _removed(scene: Scene, main: _Sent) -> None:
 def _changed(lines: list[Line]) -> Iterator[tuple[str, str, str]]:
     for line in lines:
         if line.treatment != "pass":
-            yield line.treatment, line.rule, line.basis
+            yield line.treatment, line.rule, line.reason
 
 
 def first_link(scene: Scene) -> None:

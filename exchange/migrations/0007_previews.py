@@ -2,6 +2,6 @@ from django.db import migrations
 
 
 class Migration(migrations.Migration):
-    dependencies = [("exchange", "0005_tokens")]
+    dependencies = [("exchange", "0006_tokens")]
 
     operations: list = []

@@ -2,6 +2,6 @@ from django.db import migrations
 
 
 class Migration(migrations.Migration):
-    dependencies = [("exchange", "0003_health")]
+    dependencies = [("exchange", "0008_statistics")]
 
     operations: list = []

@@ -2,6 +2,6 @@ from django.db import migrations
 
 
 class Migration(migrations.Migration):
-    dependencies = [("exchange", "0007_statistics")]
+    dependencies = [("exchange", "0010_sightings")]
 
     operations: list = []

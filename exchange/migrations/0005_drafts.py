@@ -2,6 +2,6 @@ from django.db import migrations
 
 
 class Migration(migrations.Migration):
-    dependencies = [("exchange", "0006_previews")]
+    dependencies = [("exchange", "0004_reasons")]
 
     operations: list = []

@@ -2,6 +2,6 @@ from django.db import migrations
 
 
 class Migration(migrations.Migration):
-    dependencies = [("exchange", "0008_recalls")]
+    dependencies = [("exchange", "0007_previews")]
 
     operations: list = []

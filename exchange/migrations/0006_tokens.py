@@ -2,6 +2,6 @@ from django.db import migrations
 
 
 class Migration(migrations.Migration):
-    dependencies = [("exchange", "0004_drafts")]
+    dependencies = [("exchange", "0005_drafts")]
 
     operations: list = []
