@@ -7,7 +7,7 @@ import sys
 from deploy import bootstrap
 
 # These start the services first and so run before the settings can be read.
-BEFORE_SETTINGS = ("demo", "test")
+BEFORE_SETTINGS = ("bench", "demo", "test")
 
 
 def main() -> None:

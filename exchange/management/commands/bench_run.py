@@ -1,0 +1,31 @@
+"""`manage.py bench_run`: what `bench` measures once it has a database to throw away."""
+
+import sys
+from argparse import ArgumentParser
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from exchange.management.bench import policy
+from exchange.management.bench.report import Report
+
+BENCHES: dict[str, Callable[[Sequence[int], Report], None]] = {"policy": policy.run}
+
+
+class Command(BaseCommand):
+    """One benchmark, in the database that the environment names."""
+
+    help = "What `bench` runs; run `bench`, which makes a database for it."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Which one, and how large."""
+        parser.add_argument("name", choices=sorted(BENCHES))
+        parser.add_argument("--objects", type=int, nargs="*", default=[])
+
+    def handle(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - Django's
+        """Print its figures; a bar that was missed ends with status 1."""
+        report = Report(self.stdout.write, [])
+        BENCHES[options["name"]](options["objects"], report)
+        if report.missed:
+            sys.exit(1)

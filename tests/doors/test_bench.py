@@ -1,0 +1,41 @@
+"""`manage.py bench` measures on a database of its own and leaves nothing behind."""
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.conftest import ROOT
+
+
+def bench(*arguments: str, room: Path) -> subprocess.CompletedProcess[str]:
+    """Run the command with nothing but a path and a place for its files."""
+    env = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), "TMPDIR": str(room)}
+    return subprocess.run(
+        [sys.executable, "manage.py", "bench", *arguments],
+        cwd=ROOT,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_policy_benchmark_prints_ratios_and_what_they_were_made_of() -> None:
+    # A short path of its own: a socket's address has room for 108 octets.
+    with tempfile.TemporaryDirectory(prefix="weir-b-") as room:
+        done = bench("policy", "--objects", "12", room=Path(room))
+        left = list(Path(room).iterdir())
+    titles = re.findall(r"^\S.*\[\d+ cores, load average", done.stdout, re.MULTILINE)
+    assert len(titles) == 2, done.stderr
+    assert re.search(r"100 members to 3: deciding and rendering +\d+\.\d\d x  bar 1.3", done.stdout)
+    assert left == []
+
+
+def test_a_benchmark_that_does_not_exist_is_said_to() -> None:
+    with tempfile.TemporaryDirectory(prefix="weir-b-") as room:
+        done = bench("sorting", room=Path(room))
+    assert done.returncode != 0
+    assert "invalid choice: 'sorting'" in done.stderr
