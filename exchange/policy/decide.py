@@ -190,19 +190,9 @@ def _unfit(
         return floor.rule("s4"), False
     if tlp in floor.document["reach"]["withheld"]:
         return floor.rule("tlp-red"), False
-    if not _token_is_ours(subject, context):
+    if not tokens.may_pass(subject.obj, now=context.now):
         return floor.rule("token-scope"), False
     return _nothing_left(subject, floor, own), subject.stix_type in types["held"]
-
-
-def _token_is_ours(subject: Facts, context: Context) -> bool:
-    obj = subject.obj
-    if subject.stix_type == "keyed-token" and obj.get("token_scheme") == "sha256":
-        return obj.get("kind") == "api-key"
-    if subject.stix_type not in ("keyed-token", "prompt-template-fingerprint"):
-        return True
-    live = obj.get("key_epoch") == tokens.epoch(context.now)
-    return bool(live and obj.get("token_scheme") == tokens.SCHEME)
 
 
 def _nothing_left(subject: Facts, floor: Floor, own: str) -> Ruling | None:

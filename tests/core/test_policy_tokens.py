@@ -1,43 +1,16 @@
-"""One function makes tokens, whether the exchange computes it or a member asks blindly."""
+"""Which key a token has, for which quarters tokens are made, and which tokens may pass."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from exchange.policy import tokens
+from exchange.policy import terms, tokens
+from exchange.proof import oprf
 
 MASTER = bytes(range(32))
 SCOPE = tokens.key_for(MASTER, "forum", "2026Q4")
-
-
-@settings(deadline=None, max_examples=30)
-@given(st.text(min_size=1, max_size=30), st.integers(1, tokens.ORDER - 1))
-def test_asking_blindly_gives_the_same_token(value: str, r: int) -> None:
-    asked = tokens.blinded("handle", value, r)
-    assert tokens.unblinded(tokens.evaluate(SCOPE, asked), r) == tokens.token(
-        SCOPE, "handle", value
-    )
-
-
-def test_what_is_asked_says_nothing_of_the_value() -> None:
-    assert tokens.blinded("handle", "ana", 5) != tokens.blinded("handle", "ana", 6)
-
-
-@pytest.mark.parametrize(
-    ("kind", "one", "other"),
-    [
-        ("email-address", "Ana@Mail.Example", "ana@mail.example"),
-        ("email-address", "\uff41na@mail.example", "ana@mail.example"),
-        ("ip-address", "2001:DB8:0:0::1", "2001:db8::1"),
-        ("ip-address", "198.51.100.7/32", "198.51.100.7"),
-        ("phone", "+1 (555) 010-0000", "+15550100000"),
-        ("handle", " Ana ", "ana"),
-    ],
-)
-def test_spellings_of_one_value_have_one_token(kind: str, one: str, other: str) -> None:
-    assert tokens.token(SCOPE, kind, one) == tokens.token(SCOPE, kind, other)
+FLOOR = terms.Floor.parse(terms.shipped_floor())
 
 
 def test_kinds_circles_quarters_and_masters_have_their_own_tokens() -> None:
@@ -50,6 +23,11 @@ def test_kinds_circles_quarters_and_masters_have_their_own_tokens() -> None:
     }
     assert len(made) == 5
     assert all(len(token) == 64 for token in made)
+
+
+def test_the_exchange_and_a_member_make_the_same_token() -> None:
+    asked = oprf.blind("handle", "ana", 5)
+    assert oprf.unblind(oprf.evaluate(SCOPE.k, asked), 5) == tokens.token(SCOPE, "handle", "ana")
 
 
 def test_the_form_of_a_token_is_fixed() -> None:
@@ -69,10 +47,65 @@ def test_the_epoch_is_the_quarter(moment: datetime, epoch: str) -> None:
     assert tokens.epoch(moment) == epoch
 
 
-def test_what_is_no_point_is_not_evaluated() -> None:
-    for bad in (b"", b"\x00" * 31, b"\xff" * 32):
-        with pytest.raises(ValueError, match=".*"):
-            tokens.evaluate(SCOPE, bad)
+@pytest.mark.parametrize(
+    ("moment", "made_for"),
+    [
+        (datetime(2026, 11, 24, tzinfo=UTC), ["2026Q4", "2026Q3"]),
+        # 90 days from the first of October: the last token of September is alive until then.
+        (datetime(2026, 12, 29, 23, 59, tzinfo=UTC), ["2026Q4", "2026Q3"]),
+        (datetime(2026, 12, 30, tzinfo=UTC), ["2026Q4"]),
+        (datetime(2027, 1, 1, tzinfo=UTC), ["2027Q1", "2026Q4"]),
+    ],
+)
+def test_the_quarter_before_counts_until_its_last_token_has_expired(
+    moment: datetime, made_for: list[str]
+) -> None:
+    found = tokens.quarters(moment, FLOOR)
+    assert [one.epoch for one in found] == made_for
+    assert [one.is_live for one in found] == [True, False][: len(found)]
+    assert all(moment.date() < one.until for one in found)
+
+
+def test_the_live_quarter_says_how_long_it_will_count() -> None:
+    live, before = tokens.quarters(datetime(2026, 11, 24, tzinfo=UTC), FLOOR)
+    assert (live.until, before.until) == (date(2027, 4, 1), date(2026, 12, 30))
+
+
+def test_a_floor_with_longer_tokens_keeps_the_quarter_longer() -> None:
+    document = terms.shipped_floor()
+    document["kinds"]["identity-token"]["days"] = 120
+    longer = terms.Floor.parse(document)
+    moment = datetime(2026, 12, 31, tzinfo=UTC)
+    assert len(tokens.quarters(moment, longer)) == 2
+    assert len(tokens.quarters(moment, FLOOR)) == 1
+
+
+KEYED: dict[str, Any] = {
+    "type": "keyed-token",
+    "kind": "email-address",
+    "token_scheme": tokens.SCHEME,
+    "key_epoch": "2026Q4",
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "passes"),
+    [
+        ({}, True),
+        ({"key_epoch": "2026Q3"}, False),  # still evaluated, and yet withheld
+        ({"key_epoch": "2027Q1"}, False),
+        ({"key_epoch": "none"}, False),
+        ({"token_scheme": "sha256"}, False),  # a plain hash of what can be guessed
+        ({"token_scheme": "sha256", "kind": "api-key", "key_epoch": "none"}, True),
+        ({"type": "prompt-template-fingerprint"}, True),
+        ({"type": "prompt-template-fingerprint", "key_epoch": "2026Q3"}, False),
+        ({"type": "prompt-template-fingerprint", "token_scheme": "sha256"}, False),
+        ({"type": "ipv4-addr", "key_epoch": "2026Q3"}, True),
+    ],
+)
+def test_only_tokens_of_the_live_quarter_pass(changes: dict[str, Any], *, passes: bool) -> None:
+    obj = {**KEYED, **changes}
+    assert tokens.may_pass(obj, now=datetime(2026, 11, 24, tzinfo=UTC)) is passes
 
 
 def test_a_short_master_is_no_master() -> None:
@@ -85,4 +118,4 @@ def test_keys_do_not_show_in_a_scope() -> None:
     assert repr(SCOPE.hmac_key) not in repr(SCOPE)
 
 
-GOLDEN = "1c602ea935c910ef609b241bdf608c37606fd73444a42de277e3ede4b50b9065"
+GOLDEN = "beb741ecb46db76048230a2a250c7d0177973155aa4da5f70ae7088a740d4d06"
