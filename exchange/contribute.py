@@ -17,7 +17,7 @@ from django.db import transaction
 
 from exchange import audiences, constants, ledger, lens
 from exchange.celery import nudge
-from exchange.models import Hold, Outcome, ReleaseItem, Revocation
+from exchange.models import Hold, Missing, Outcome, ReleaseItem, Revocation
 from exchange.policy import catalogue, explain, intake, windows
 from exchange.policy.outcomes import Standing
 from exchange.proof import jcs
@@ -296,14 +296,15 @@ def _decide(
     fresh: list[tuple[Outcome, Standing]] = []
     addressed = _already_addressed(row, kept)
     for result, standing in zip(kept, rulings, strict=True):
-        if result.is_late:
+        is_sent = result.version_id in addressed
+        if result.is_late and not is_sent:
             messages[result.position] = _LATE
             continue
         if result.obj["id"] in constants.ids():
             messages[result.position] = _CONSTANT
             continue
         messages[result.position] = standing.sentence
-        if result.version_id is None or result.version_id in addressed:
+        if result.version_id is None or is_sent:
             continue
         addressed.add(result.version_id)
         fresh.append((_outcome(row, result.version_id, standing, force, now=now), standing))
@@ -373,14 +374,13 @@ def _replace_older(row: Contribution, kept: Sequence[store.Stored]) -> None:
         if result.object_id is not None:
             ns = store.version_ns(result.obj)
             newest[result.object_id] = max(ns, newest.get(result.object_id, 0))
-    older = Outcome.objects.filter(
-        circle_id=row.circle_id,
-        version__object_id__in=newest,
-        released_at__isnull=True,
-        replaced=False,
-    ).values_list("id", "version__object_id", "version__modified_ns")
+    older = Outcome.objects.filter(version__object_id__in=newest, replaced=False).values_list(
+        "id", "version__object_id", "version__modified_ns"
+    )
     stale = [pk for pk, object_id, ns in older if ns < newest[object_id]]
-    Outcome.objects.filter(pk__in=stale).update(replaced=True)
+    Outcome.objects.filter(pk__in=stale, released_at__isnull=True).update(replaced=True)
+    # For some it left, others wait for an end that they lack: they wait no longer.
+    Missing.objects.filter(outcome_id__in=stale).delete()
 
 
 def _record(row: Contribution, stored: Sequence[store.Stored], *, now: datetime) -> None:

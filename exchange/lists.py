@@ -20,6 +20,7 @@ from exchange.policy.render import Shape
 from indicators import store
 from indicators.models import Contribution, ForumObject, Version
 from indicators.stix import references
+from members.models import CircleMember
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +32,10 @@ class Leaving:
     obj: Mapping[str, Any]
     standing: Standing
     nominal_at: datetime
-    # Only these, where a relationship waited for its end; empty: all recipients.
+    # Only these, where it left before and is now due for some; empty: all recipients.
     recipients: frozenset[UUID] = frozenset()
+    # The other circles in which this very version left: who has it there keeps what it has.
+    elsewhere: frozenset[UUID] = frozenset()
 
     @property
     def is_observable(self) -> bool:
@@ -54,6 +57,8 @@ class Held:
     stix_id: str
     content_digest: str
     circle_id: UUID | None
+    # As minted; empty for observables, which have one state for ever.
+    modified: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +98,12 @@ def names_of(contributor_id: UUID, leaving: Sequence[Leaving]) -> Names:
     ).exclude(state=ForumObject.State.WITHDRAWN)
     found = {digests[bytes(row.id_digest)]: row for row in rows}
     rest = wanted - public - found.keys()
+    seats = CircleMember.objects.filter(member_id=contributor_id, left_at__isnull=True)
     held = ReleaseItem.objects.filter(
         rendition__stix_id__in=list(rest),
         rendition__object__isnull=False,
         recalled=False,
+        release__circle_id__in=seats.values("circle_id"),
         release__recipients__recipient_id=contributor_id,
     ).select_related("rendition__object")
     for item in held:
@@ -106,13 +113,19 @@ def names_of(contributor_id: UUID, leaving: Sequence[Leaving]) -> Names:
 
 
 def holdings(object_ids: Iterable[UUID], recipients: Iterable[UUID]) -> Holdings:
-    """What these recipients hold of these objects, oldest first."""
+    """What these recipients may read now of these objects, oldest first."""
+    members = list(recipients)
+    seats = set(
+        CircleMember.objects.filter(member_id__in=members, left_at__isnull=True).values_list(
+            "member_id", "circle_id"
+        )
+    )
     held: dict[tuple[UUID, UUID], list[Held]] = defaultdict(list)
     rows = (
         ReleaseItem.objects.filter(
             rendition__object_id__in=list(object_ids),
             recalled=False,
-            release__recipients__recipient_id__in=list(recipients),
+            release__recipients__recipient_id__in=members,
         )
         .order_by("id")
         .values_list(
@@ -123,13 +136,31 @@ def holdings(object_ids: Iterable[UUID], recipients: Iterable[UUID]) -> Holdings
             "rendition__stix_id",
             "rendition__content_digest",
             "release__circle_id",
+            "rendition__modified",
         )
     )
-    for recipient, object_id, rendition, version, stix_id, digest, circle in rows:
-        held[(recipient, object_id)].append(
-            Held(rendition, version, stix_id, bytes(digest).hex(), circle)
-        )
+    for recipient, object_id, rendition, version, stix_id, digest, circle, modified in rows:
+        # What came through a circle that was left cannot be read, so nothing may refer to it.
+        if circle is None or (recipient, circle) in seats:
+            held[(recipient, object_id)].append(
+                Held(rendition, version, stix_id, bytes(digest).hex(), circle, modified)
+            )
     return held
+
+
+def listed(one: Leaving, shape: Shape, earlier: Sequence[Held], circle: UUID) -> str:
+    """Newly given, listed again in a further circle, or nothing new for this recipient."""
+    if not earlier:
+        return "new"
+    newest = earlier[-1]
+    here = [old for old in earlier if old.circle_id == circle]
+    # Who got this version through another circle keeps rendition, tokens and position.
+    is_kept = any(old.circle_id in one.elsewhere for old in earlier)
+    if one.recipients and here:  # an act of its own on what is here already
+        is_kept = False
+    if newest.content_digest != shape.digest and not is_kept:
+        return "new"
+    return "nothing" if any(old.rendition_id == newest.rendition_id for old in here) else "again"
 
 
 def holders_of_equal_bytes(

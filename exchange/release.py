@@ -5,7 +5,7 @@ sequencer has numbered it under a published checkpoint, never before.
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from secrets import SystemRandom
@@ -27,7 +27,6 @@ from exchange.models import (
 )
 from exchange.parcels import Parcel
 from exchange.policy.outcomes import Standing, cleared
-from exchange.policy.render import Shape
 from exchange.proof import jcs
 from exchange.renditions import Part
 from indicators import store
@@ -46,6 +45,7 @@ class _Act:
     again: dict[int, Part] = field(default_factory=dict)
     parcels: dict[UUID, list[Parcel]] = field(default_factory=lambda: defaultdict(list))
     given: dict[UUID, set[UUID]] = field(default_factory=lambda: defaultdict(set))
+    others: dict[UUID, audiences.InForce] = field(default_factory=dict)
 
 
 def open_windows(*, now: datetime) -> int:
@@ -57,7 +57,9 @@ def open_windows(*, now: datetime) -> int:
     due = Outcome.objects.filter(
         due_at__lte=now, released_at__isnull=True, replaced=False, outcome=Outcome.Kind.ACCEPTED
     )
-    freed = Missing.objects.filter(due_at__lte=now)
+    freed = Missing.objects.filter(
+        due_at__lte=now, outcome__version__object__state=ForumObject.State.LIVE
+    )
     ids = set(due.values_list("contribution_id", flat=True))
     ids |= set(freed.values_list("outcome__contribution_id", flat=True))
     shuffled = list(ids)
@@ -81,6 +83,13 @@ def set_free(*, now: datetime) -> None:
         row.outcome = Outcome.Kind.ACCEPTED
         row.due_at = force.opening(row.sensitivity, after=now)
         row.save(update_fields=["outcome", "due_at"])
+    kept_back = Missing.objects.filter(wanted=b"", due_at__isnull=True).exclude(
+        Exists(Hold.objects.filter(outcome=OuterRef("outcome")).exclude(state=Hold.State.RELEASED))
+    )
+    for waits in kept_back.select_related("outcome"):
+        force = audiences.in_force(waits.outcome.member_id, now=now)
+        waits.due_at = force.opening(waits.outcome.sensitivity, after=now)
+        waits.save(update_fields=["due_at"])
 
 
 @transaction.atomic
@@ -102,13 +111,13 @@ def release_contribution(contribution_id: UUID, *, now: datetime) -> int:
     names = lists.names_of(contribution.member_id, leaving)
     groups, held = lists.audiences_of(contribution, leaving, force, names=names, now=now)
     act = _Act(contribution, force, now)
-    act.parts = renditions.make(leaving, groups)
+    act.parts = renditions.make(leaving, groups, held, contribution.circle_id)
     for group in groups:  # 3
         _list(act, leaving, group, names, held)
     foreign = {
         one.outcome_id for one in leaving if names.is_foreign(one.obj, contribution.member_id)
     }
-    _tell_circle(act, foreign)
+    _tell_circle(act, foreign, groups)
     written = _write(act)  # 4, 5
     _settle(act, leaving, groups, names)  # 6
     return written
@@ -145,7 +154,7 @@ def _due(
     """The contribution's objects whose window is open, decided again under today's policies."""
     rows = list(
         Outcome.objects.select_for_update(skip_locked=True, no_key=True, of=("self",))
-        .select_related("version__object")
+        .select_related("version")
         .filter(
             contribution=contribution,
             due_at__lte=now,
@@ -156,9 +165,11 @@ def _due(
     )
     freed = _freed(contribution, now=now)
     rows += [row for row in freed if row not in rows]
+    rows = _still_live(rows)
     if not rows:
         return []
     standings, objects = _decided_again(contribution, force, now=now)
+    elsewhere = _elsewhere(rows)
     leaving: list[lists.Leaving] = []
     for row in rows:
         standing = _with_approvals(row, standings[row.version_id])
@@ -172,21 +183,57 @@ def _due(
                 obj=objects[row.version_id],
                 standing=standing,
                 nominal_at=freed.get(row, row.due_at or now),
-                recipients=_freed_for(row) if row.released_at else frozenset(),
+                recipients=_freed_for(row, now=now) if row.released_at else frozenset(),
+                elsewhere=elsewhere[row.version_id],
             )
         )
     return leaving
 
 
+def _still_live(rows: list[Outcome]) -> list[Outcome]:
+    """The rows whose objects still stand, each object locked: one act at a time mints for it.
+
+    In one order, so that acts on the same objects wait for one another and never in a ring.
+    """
+    ids = {row.version.object_id for row in rows}
+    objects = {
+        row.id: row
+        for row in ForumObject.objects.select_for_update(no_key=True)
+        .filter(pk__in=ids, state=ForumObject.State.LIVE)
+        .order_by("id")
+    }
+    live = [row for row in rows if row.version.object_id in objects]
+    for row in live:
+        row.version.object = objects[row.version.object_id]
+    return live
+
+
+def _elsewhere(rows: Sequence[Outcome]) -> Mapping[int, frozenset[UUID]]:
+    """The other circles in which these versions have left."""
+    found: dict[int, set[UUID]] = defaultdict(set)
+    circles = {row.circle_id for row in rows}
+    left = Outcome.objects.filter(
+        version_id__in=[row.version_id for row in rows], released_at__isnull=False
+    ).exclude(circle_id__in=circles)
+    for version_id, circle_id in left.values_list("version_id", "circle_id"):
+        found[version_id].add(circle_id)
+    return defaultdict(frozenset, {key: frozenset(ids) for key, ids in found.items()})
+
+
 def _freed(contribution: Contribution, *, now: datetime) -> dict[Outcome, datetime]:
-    rows = Missing.objects.filter(
-        outcome__contribution=contribution, outcome__replaced=False, due_at__lte=now
-    ).select_related("outcome__version__object")
+    """What left before and is now due for some; the earliest of what is due gives the time."""
+    rows = (
+        Missing.objects.filter(
+            outcome__contribution=contribution, outcome__replaced=False, due_at__lte=now
+        )
+        .select_related("outcome__version")
+        .order_by("-due_at")
+    )
     return {row.outcome: row.due_at for row in rows if row.due_at is not None}
 
 
-def _freed_for(row: Outcome) -> frozenset[UUID]:
-    ready = Missing.objects.filter(outcome=row, due_at__isnull=False)
+def _freed_for(row: Outcome, *, now: datetime) -> frozenset[UUID]:
+    ready = Missing.objects.filter(outcome=row, due_at__lte=now)
     return frozenset(ready.values_list("recipient_id", flat=True))
 
 
@@ -211,10 +258,18 @@ def _with_approvals(row: Outcome, standing: Standing) -> Standing:
 
 
 def _keep_back(row: Outcome, standing: Standing, *, now: datetime) -> None:
-    """A stricter floor since: what waited is held or withheld, and does not leave."""
-    row.outcome = standing.outcome
-    row.due_at = None
-    row.save(update_fields=["outcome", "due_at"])
+    """A stricter floor since: what waited is held or withheld, and does not leave.
+
+    Of what left before, only those who wait for it now are kept waiting.
+    """
+    if row.released_at is None:
+        row.outcome = standing.outcome
+        row.due_at = None
+        row.save(update_fields=["outcome", "due_at"])
+    elif standing.outcome == Outcome.Kind.HELD:
+        Missing.objects.filter(outcome=row, due_at__lte=now).update(due_at=None)
+    else:
+        Missing.objects.filter(outcome=row, due_at__lte=now).delete()
     known = set(Hold.objects.filter(outcome=row).values_list("rule", flat=True))
     Hold.objects.bulk_create(
         Hold(
@@ -253,7 +308,7 @@ def _list(
             shape = shapes[one.outcome_id]
             part = act.parts[(one.outcome_id, shape.digest)]
             earlier = held.get((recipient, one.version.object_id), ())
-            listed = _listed(one, shape, earlier, circle)
+            listed = lists.listed(one, shape, earlier, circle)
             if listed == "again":
                 again.append(_same_again(act, part, earlier[-1]))
             elif listed == "new":
@@ -263,17 +318,6 @@ def _list(
         for is_foreign, parts in new.items():
             act.parcels[recipient] += parcels.cut(parts, is_foreign=is_foreign)
         act.parcels[recipient] += parcels.cut([(p, False) for p in again], circle_only=True)
-
-
-def _listed(one: lists.Leaving, shape: Shape, earlier: Sequence[lists.Held], circle: UUID) -> str:
-    """Newly given, listed again in a further circle, or nothing new for this recipient."""
-    if not earlier:
-        return "new"
-    newest = earlier[-1]
-    is_same = newest.content_digest == shape.digest or newest.version_id == one.version.id
-    if not is_same:
-        return "new"
-    return "nothing" if any(old.circle_id == circle for old in earlier) else "again"
 
 
 def _same_again(act: _Act, part: Part, newest: lists.Held) -> Part:
@@ -292,10 +336,19 @@ def _same_again(act: _Act, part: Part, newest: lists.Held) -> Part:
     return act.again[newest.rendition_id]
 
 
-def _tell_circle(act: _Act, foreign: set[int]) -> None:
-    """For objects that refer to another member's the contributor is told once, for the circle."""
+def _tell_circle(act: _Act, foreign: set[int], groups: Sequence[lists.Audience]) -> None:
+    """For objects that refer to another member's the contributor is told once, for the circle.
+
+    By what the contributor itself gets, when it does: what others get, how alike and when would
+    say who holds the other member's object.
+    """
+    own = [group for group in groups if act.contribution.member_id in group.recipients]
     parts = {
-        part.rendition.pk: (part, False) for (key, _), part in act.parts.items() if key in foreign
+        part.rendition.pk: (part, False)
+        for group in own
+        for key, shape in group.closed.shapes.items()
+        if key in foreign
+        for part in (act.parts[(key, shape.digest)],)
     }
     if parts:
         act.parcels[_CIRCLE] += parcels.cut(list(parts.values()), is_foreign=True)
@@ -338,12 +391,19 @@ def _settle(
     Missing.objects.filter(outcome_id__in=keys, due_at__lte=act.now).delete()
     Missing.objects.bulk_create(
         (
-            Missing(outcome_id=key, recipient_id=recipient, wanted=_wanted(name, names, act))
+            Missing(
+                outcome_id=key,
+                recipient_id=recipient,
+                wanted=_wanted(name, names, act),
+                optional=optional,
+            )
             for group in groups
-            for key, lacking in group.closed.lacking.items()
+            for optional, missing in ((False, group.closed.lacking), (True, group.closed.left_out))
+            for key, ends in missing.items()
             for recipient in group.recipients
-            for name in lacking
+            for name in ends
         ),
+        batch_size=2_000,
         ignore_conflicts=True,
     )
     _free(act)
@@ -351,8 +411,10 @@ def _settle(
 
 
 def _wanted(name: str, names: lists.Names, act: _Act) -> bytes:
+    """An own name by its keyed hash, so that it is met also by what comes under it later."""
     row = names.objects.get(name)
-    return row.id.bytes if row else store.name_digest(act.contribution.member_id, name)
+    own = store.name_digest(act.contribution.member_id, name)
+    return own if row is None or bytes(row.id_digest) == own else row.id.bytes
 
 
 def _free(act: _Act) -> None:
@@ -372,10 +434,32 @@ def _free(act: _Act) -> None:
             gone.append(row.pk)
             freed[(row.outcome_id, row.recipient_id)] = row.outcome
     Missing.objects.filter(pk__in=gone).delete()
-    for (outcome_id, recipient_id), outcome in freed.items():
-        if Missing.objects.filter(outcome_id=outcome_id, recipient_id=recipient_id).exists():
-            continue
-        opening = act.force.opening(outcome.sensitivity, after=act.now)
-        Missing.objects.create(
-            outcome_id=outcome_id, recipient_id=recipient_id, wanted=b"", due_at=opening
-        )
+    # With a needed end still missing it goes on waiting; without one that a list may lack, it goes.
+    stuck = set(
+        Missing.objects.filter(outcome_id__in=[key for key, _ in freed], optional=False)
+        .exclude(wanted=b"")
+        .values_list("outcome_id", "recipient_id")
+    )
+    Missing.objects.bulk_create(
+        (
+            Missing(
+                outcome_id=outcome.id,
+                recipient_id=recipient_id,
+                wanted=b"",
+                due_at=_force_of(outcome, act).opening(outcome.sensitivity, after=act.now),
+            )
+            for (_, recipient_id), outcome in freed.items()
+            if (outcome.id, recipient_id) not in stuck
+        ),
+        batch_size=2_000,
+        ignore_conflicts=True,
+    )
+
+
+def _force_of(outcome: Outcome, act: _Act) -> audiences.InForce:
+    """The policies of who contributed what waits, which may be another than whose act this is."""
+    if outcome.member_id == act.contribution.member_id:
+        return act.force
+    if outcome.member_id not in act.others:
+        act.others[outcome.member_id] = audiences.in_force(outcome.member_id, now=act.now)
+    return act.others[outcome.member_id]

@@ -1,6 +1,5 @@
 """Make renditions: one for each distinct outcome, however many recipients share it."""
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -49,9 +48,15 @@ class Part:
 
 
 def make(
-    leaving: Sequence[lists.Leaving], groups: Sequence[lists.Audience]
+    leaving: Sequence[lists.Leaving],
+    groups: Sequence[lists.Audience],
+    held: lists.Holdings,
+    circle_id: UUID,
 ) -> dict[tuple[int, str], Part]:
     """The parts of this act, by outcome and content.
+
+    Equal content keeps its rendition, unless somebody who gets it holds a later one with other
+    content: what comes back after a change is a new version.
 
     `modified` adds 1 to 999,999 random microseconds to the nominal second: later than all that was
     minted for the object before, and distinct for each different rendition of one act.
@@ -64,13 +69,14 @@ def make(
         for key, shape in group.closed.shapes.items()
     }
     existing = _newest_renditions([one.version.object_id for one in leaving])
+    behind = _held_by_takers(leaving, groups, held, circle_id)
     moments: dict[UUID, list[datetime]] = {}
     fresh: list[Rendition] = []
     parts: dict[tuple[int, str], Part] = {}
     for (key, digest), (shape, verdict) in wanted.items():
         one = by_key[key]
         row = existing.get((one.version.object_id, digest))
-        if row is None:
+        if row is None or (row.modified and row.modified <= behind.get((key, digest), "")):
             row = _rendition(one, shape, _minted(one, moments), issuer)
             fresh.append(row)
         parts[(key, digest)] = Part(
@@ -142,20 +148,32 @@ def revoked(due: Revocation, newest: Rendition) -> Rendition:
 
 
 def _newest_renditions(object_ids: Iterable[UUID]) -> dict[tuple[UUID, str], Rendition]:
-    """Only the newest of each object: content that comes back after a change is a new version."""
+    """The newest of each content of each object."""
     rows = Rendition.objects.filter(object_id__in=list(object_ids)).order_by("id")
-    newest: dict[UUID, list[Rendition]] = defaultdict(list)
-    for row in rows:
-        if row.object_id is None:
+    return {(row.object_id, bytes(row.content_digest).hex()): row for row in rows if row.object_id}
+
+
+def _held_by_takers(
+    leaving: Sequence[lists.Leaving],
+    groups: Sequence[lists.Audience],
+    held: lists.Holdings,
+    circle_id: UUID,
+) -> Mapping[tuple[int, str], str]:
+    """The latest `modified` that anyone who newly gets a content holds of the same object."""
+    latest: dict[tuple[int, str], str] = {}
+    for one in leaving:
+        if one.version.object.created_at is None:
             continue
-        if newest[row.object_id] and newest[row.object_id][0].version_id != row.version_id:
-            newest[row.object_id].clear()
-        newest[row.object_id].append(row)
-    return {
-        (object_id, bytes(row.content_digest).hex()): row
-        for object_id, group in newest.items()
-        for row in group
-    }
+        for group in groups:
+            shape = group.closed.shapes.get(one.outcome_id)
+            if shape is None:
+                continue
+            for recipient in group.recipients:
+                earlier = held.get((recipient, one.version.object_id), ())
+                if earlier and lists.listed(one, shape, earlier, circle_id) == "new":
+                    key = (one.outcome_id, shape.digest)
+                    latest[key] = max(latest.get(key, ""), *(old.modified for old in earlier))
+    return latest
 
 
 def _minted(one: lists.Leaving, moments: dict[UUID, list[datetime]]) -> datetime:

@@ -151,7 +151,8 @@ def accept(
         ns = version_ns(candidate.obj)
         twin = known.get((row.id, ns))
         if twin is not None:
-            results.append(_repeat(candidate, row, twin, digest=digest))
+            is_late = ns < newest.get(row.id, 0)
+            results.append(_repeat(candidate, row, twin, digest=digest, is_late=is_late))
             continue
         version = Version(
             object=row,
@@ -271,10 +272,14 @@ def _refused(candidate: Candidate, problem: Problem) -> Stored:
     return Stored(candidate.position, candidate.obj, None, None, problem=problem)
 
 
-def _repeat(candidate: Candidate, row: ForumObject, twin: Version, *, digest: bytes) -> Stored:
+def _repeat(
+    candidate: Candidate, row: ForumObject, twin: Version, *, digest: bytes, is_late: bool
+) -> Stored:
     if bytes(twin.content_digest) != digest:
         return _refused(candidate, _OTHER_CONTENT)
-    return Stored(candidate.position, candidate.obj, twin.pk, row.id, is_repeat=True)
+    return Stored(
+        candidate.position, candidate.obj, twin.pk, row.id, is_repeat=True, is_late=is_late
+    )
 
 
 def _write(rows: Sequence[tuple[Version, bytes, Mapping[str, Any]]], seal: Seal) -> None:

@@ -133,6 +133,8 @@ class Missing(models.Model):
     # The missing end: its forum id, or the keyed hash of its original id where none is known.
     # Empty once nothing is missing any more: then it leaves at `due_at`.
     wanted = models.BinaryField()
+    # It left without this end, which a list can do: regained, the end makes a new version.
+    optional = models.BooleanField(default=False, db_default=False)
     due_at = models.DateTimeField(null=True)
 
     class Meta:

@@ -34,6 +34,8 @@ class Closed:
 
     shapes: Mapping[int, render.Shape]
     lacking: Mapping[int, tuple[str, ...]]
+    # Of what leaves: the ends that its lists leave out; regained, they make a new version.
+    left_out: Mapping[int, tuple[str, ...]]
 
 
 def close(due: Sequence[Due], *, resolvable: Mapping[str, str], tokens: Scope) -> Closed:
@@ -56,7 +58,12 @@ def close(due: Sequence[Due], *, resolvable: Mapping[str, str], tokens: Scope) -
                 refs[str(one.obj["id"])] = resolvable[str(one.obj["id"])]
     shapes.update({key: shape for key, shape in made.items() if shape is not None})
     lacking = {one.key: _lacks(one, refs) for one in passing if one.key not in shapes}
-    return Closed(shapes, {key: names for key, names in lacking.items() if names})
+    left_out = {one.key: _leaves_out(one, refs) for one in others}
+    return Closed(
+        shapes,
+        {key: names for key, names in lacking.items() if names},
+        {key: names for key, names in left_out.items() if names},
+    )
 
 
 def _observables(
@@ -88,6 +95,10 @@ def _shape(one: Due, refs: Mapping[str, str], tokens: Scope) -> render.Shape | N
 
 def _lacks(one: Due, refs: Mapping[str, str]) -> tuple[str, ...]:
     return one.verdict.missing(frozenset(refs))
+
+
+def _leaves_out(one: Due, refs: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(name for name in one.verdict.references if name not in refs)
 
 
 def _is_observable(obj: Mapping[str, Any]) -> bool:

@@ -115,8 +115,8 @@ def _decide_and_render(contribution_id: UUID, *, now: datetime) -> None:
         force = audiences.in_force(contribution.member_id, now=now)
         leaving = _leaving(contribution, force, now=now)
         names = lists.names_of(contribution.member_id, leaving)
-        groups, _ = lists.audiences_of(contribution, leaving, force, names=names, now=now)
-        renditions.make(leaving, groups)
+        groups, held = lists.audiences_of(contribution, leaving, force, names=names, now=now)
+        renditions.make(leaving, groups, held, contribution.circle_id)
         transaction.set_rollback(True)
 
 

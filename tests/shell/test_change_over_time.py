@@ -1,0 +1,386 @@
+"""What changes over time, row by row: versions, ids that come again, circles, joining, leaving."""
+
+import json
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.conf import LazySettings
+
+from exchange import access, contribute, inbox, revocation
+from exchange.models import LedgerEntry, Missing, Outcome, ReleaseItem, Rendition
+from members import onboarding
+from members.models import Circle, Member
+from tests.shell.sharing import (
+    NOON,
+    Object,
+    Way,
+    analyst_of,
+    bodies,
+    campaign,
+    context,
+    domain_indicator,
+    feed,
+    indicates,
+    leave,
+    newer,
+    outcomes,
+    range_indicator,
+    sdo,
+    sequence,
+    set_up,
+    stamp,
+)
+
+pytestmark = pytest.mark.django_db
+MIDNIGHT = NOON + timedelta(hours=12)
+
+
+@pytest.fixture
+def way(settings: LazySettings, tmp_path: Path) -> Way:
+    cast = set_up(settings, tmp_path)
+    return Way(cast, cast.relay_watch)
+
+
+def minutes(n: int) -> Any:
+    """So many minutes past noon."""
+    return NOON + timedelta(minutes=n)
+
+
+def shown(member: Member, alias: str, **how: Any) -> list[access.Held]:
+    """One collection of a lab, without the constants."""
+    who = analyst_of(member)
+    found = access.page(who, access.collection(who, alias), access.Query(**how), now=NOON)
+    mine = {one.stix_id for one in feed(member)}
+    return [one for one in found.items if one.stix_id in mine]
+
+
+def token_indicator(value: str = "mallory@example.com", **properties: Any) -> Object:
+    """An address of a person: it leaves as a token of its circle."""
+    return range_indicator(
+        pattern=f"[email-addr:value = '{value}']",
+        extensions=context("identity-token", "S3"),
+        **properties,
+    )
+
+
+def observed(*refs: str, at: Any = NOON, **properties: Any) -> Object:
+    """Something observed a few times."""
+    return sdo(
+        "observed-data",
+        at=at,
+        first_observed=stamp(at),
+        last_observed=stamp(at),
+        number_observed=3,
+        object_refs=list(refs),
+        **properties,
+    )
+
+
+def address(value: str) -> Object:
+    """A single address, as an observable."""
+    stix_id = f"ipv4-addr--{uuid4()}"
+    return {"type": "ipv4-addr", "spec_version": "2.1", "id": stix_id, "value": value}
+
+
+# --- a new version of an object ------------------------------------------------------------------
+
+
+def test_a_new_version_is_sent_only_where_its_rendition_changes(way: Way) -> None:
+    indicator = range_indicator(confidence=50, description="first words")
+    way.pass_on(indicator)
+    way.pass_on(newer(indicator, description="second words"), now=minutes(11))
+    assert len(feed(way.cast.ember)) == 1
+    way.pass_on(newer(indicator, minutes=20, confidence=70), now=minutes(21))
+    way.pass_on(newer(indicator, minutes=30, confidence=71), now=minutes(31))  # the same step
+    assert [one["confidence"] for one in bodies(feed(way.cast.ember))] == [50, 70]
+    assert Rendition.objects.filter(object__isnull=False).count() == 2
+
+
+def test_what_comes_back_after_a_change_is_a_version_of_its_own(way: Way) -> None:
+    indicator = range_indicator(confidence=50)
+    for n, confidence in enumerate((50, 70, 50)):
+        obj = newer(indicator, minutes=10 * n, confidence=confidence)
+        way.pass_on(obj, now=minutes(10 * n + 1))
+    held = bodies(feed(way.cast.ember))
+    assert [one["confidence"] for one in held] == [50, 70, 50]
+    assert sorted({one["modified"] for one in held}) == [one["modified"] for one in held]
+    assert {one["created"] for one in held} == {held[0]["created"]}
+
+
+def test_a_held_newer_version_sends_nothing_and_leaves_the_old_one_standing(way: Way) -> None:
+    indicator = range_indicator(confidence=50)
+    way.pass_on(indicator)
+    before = feed(way.cast.ember)
+    worse = newer(indicator, confidence=70, description="We offer a discount of 40 percent")
+    sent = way.pass_on(worse, now=minutes(11))
+    assert outcomes(sent) == ["held"]
+    assert feed(way.cast.ember) == before
+
+
+# --- an older `modified` than the newest stored --------------------------------------------------
+
+
+def test_an_older_version_is_stored_and_never_released_anywhere(way: Way) -> None:
+    indicator = range_indicator(confidence=10)
+    way.pass_on(newer(indicator, confidence=50))
+    way.pass_on(indicator, now=minutes(1))
+    again = way.pass_on(indicator, circle=way.cast.forum, now=minutes(2))
+    assert "never released" in way.messages(again)[0][1]
+    assert [one["confidence"] for one in bodies(feed(way.cast.ember))] == [50]
+    assert feed(way.cast.cirrus) == ()
+
+
+def test_a_superseded_version_is_not_released_to_a_further_circle(way: Way) -> None:
+    indicator = range_indicator(confidence=10)
+    way.pass_on(indicator)
+    way.pass_on(newer(indicator, confidence=50), now=minutes(11))
+    again = way.pass_on(indicator, circle=way.cast.forum, now=minutes(12))
+    assert "never released" in way.messages(again)[0][1]
+    assert [one["confidence"] for one in bodies(feed(way.cast.ember))] == [10, 50]
+    assert feed(way.cast.cirrus) == ()
+
+
+def test_the_same_version_again_in_its_circle_says_what_it_said(way: Way) -> None:
+    indicator = range_indicator(confidence=10)
+    first = way.pass_on(indicator)
+    way.pass_on(newer(indicator, confidence=50), now=minutes(11))
+    again = way.pass_on(indicator, now=minutes(12))
+    assert way.messages(again) == way.messages(first)
+
+
+# --- several versions in a feed ------------------------------------------------------------------
+
+
+def test_superseded_versions_stay_readable_at_positions_that_never_move(way: Way) -> None:
+    indicator = range_indicator(confidence=50)
+    way.pass_on(indicator)
+    (first,) = feed(way.cast.ember)
+    way.pass_on(newer(indicator, confidence=70), campaign(), now=minutes(15))
+    held = feed(way.cast.ember)
+    assert held[0] == first
+    numbers = [one.number for one in held]
+    assert len(set(numbers)) == 3
+    assert numbers == sorted(numbers)
+    newest = shown(way.cast.ember, "holding", ids=(first.stix_id,))
+    assert [json.loads(one.body)["confidence"] for one in newest] == [70]
+    marked = ReleaseItem.objects.filter(superseded=True).values_list("rendition__stix_id")
+    assert list(marked) == [(first.stix_id,)]
+
+
+# --- a newer stored version replaces one that still waits ----------------------------------------
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"confidence": 70}, {"description": "We offer a discount of 40 percent"}],
+    ids=["accepted", "held"],
+)
+@pytest.mark.parametrize("alias", ["relay_watch", "forum"])
+def test_a_newer_version_replaces_one_that_still_waits(
+    way: Way, changes: dict[str, Any], alias: str
+) -> None:
+    waiting = domain_indicator(confidence=10)
+    way.give(waiting, now=minutes(1))
+    circle: Circle = getattr(way.cast, alias)
+    way.give(newer(waiting, **changes), circle=circle, now=minutes(2))
+    leave(now=minutes(15))
+    held = bodies(feed(way.cast.ember, now=minutes(15)))
+    assert [one["confidence"] for one in held] == ([70] if "confidence" in changes else [])
+
+
+def test_a_newer_version_replaces_one_that_waits_for_its_end(way: Way) -> None:
+    root, indicator = campaign("S2"), range_indicator()
+    link = indicates(indicator["id"], root["id"], confidence=10)
+    way.pass_on(indicator, link, now=minutes(1))
+    assert Missing.objects.filter(optional=False).exists()
+    way.pass_on(newer(link, confidence=70), root, now=minutes(2))
+    for n in (15, 16, 31):
+        leave(now=minutes(n))
+    links = [one for one in bodies(feed(way.cast.ember)) if one["type"] == "relationship"]
+    assert [one["confidence"] for one in links] == [70]
+
+
+# --- withdrawn, and an id that comes again -------------------------------------------------------
+
+
+def test_a_withdrawn_name_comes_again_as_another_object_that_can_be_referred_to(way: Way) -> None:
+    indicator, root = range_indicator(), campaign()
+    way.pass_on(indicator)
+    contribute.withdraw(way.cast.as_(way.cast.ana), indicator["id"], now=NOON)
+    again = newer(indicator)
+    way.pass_on(again, now=minutes(11))
+    way.pass_on(root, indicates(indicator["id"], root["id"]), now=minutes(15))
+    revocation.revoke_due(now=MIDNIGHT)
+    sequence(now=MIDNIGHT)
+    held = bodies(feed(way.cast.ember))
+    old, new = [one["id"] for one in held if one["type"] == "indicator"][:2]
+    assert old != new
+    (link,) = [one for one in held if one["type"] == "relationship"]
+    assert link["source_ref"] == new
+    assert [one["id"] for one in held if one.get("revoked")] == [old]
+    own = shown_own(way)
+    assert own.count(indicator["id"]) == 1
+
+
+def shown_own(way: Way) -> list[str]:
+    """The ids in Aurora's own collection, newest versions."""
+    ana = way.cast.as_(way.cast.ana)
+    chosen = access.collection(ana, "own")
+    return [one.stix_id for one in access.page(ana, chosen, access.Query(), now=NOON).items]
+
+
+def test_a_withdrawn_relationship_that_waits_for_its_end_never_leaves(way: Way) -> None:
+    root, indicator = campaign("S2"), range_indicator()
+    link = indicates(indicator["id"], root["id"])
+    way.pass_on(indicator, root, link, now=minutes(1))
+    contribute.withdraw(way.cast.as_(way.cast.ana), link["id"], now=minutes(2))
+    for n in (15, 16, 31):
+        leave(now=minutes(n))
+    assert {one["type"] for one in bodies(feed(way.cast.ember))} == {"indicator", "campaign"}
+
+
+def test_a_relationship_finds_its_end_when_the_name_comes_again(way: Way) -> None:
+    root, indicator = campaign("S2"), range_indicator()
+    way.pass_on(indicator, root, indicates(indicator["id"], root["id"]), now=minutes(1))
+    contribute.withdraw(way.cast.as_(way.cast.ana), root["id"], now=minutes(2))
+    way.give(newer(root), now=minutes(11))
+    for n in (15, 16, 31):
+        leave(now=minutes(n))
+    found = {one["type"]: one for one in bodies(feed(way.cast.ember))}
+    assert found["relationship"]["target_ref"] == found["campaign"]["id"]
+
+
+# --- past valid_until ----------------------------------------------------------------------------
+
+
+def test_past_its_date_it_stays_in_the_holding_shown_as_expired(way: Way) -> None:
+    indicator = range_indicator(valid_until=stamp(NOON + timedelta(days=2)))
+    way.pass_on(indicator)
+    later = NOON + timedelta(days=3)
+    (held,) = feed(way.cast.ember, now=later)
+    view = inbox.held(analyst_of(way.cast.ember), held.stix_id, now=later)
+    assert view.card.state == "expired"
+    longer = newer(indicator, minutes=3 * 1440, valid_until=stamp(NOON + timedelta(days=9)))
+    way.pass_on(longer, now=later + timedelta(minutes=1))
+    first, second = bodies(feed(way.cast.ember, now=later))
+    assert first["valid_until"] < second["valid_until"]
+    assert first["id"] == second["id"]
+    view = inbox.held(analyst_of(way.cast.ember), held.stix_id, now=later)
+    assert view.card.state == "live"
+
+
+# --- one recipient, several circles --------------------------------------------------------------
+
+
+def test_who_holds_it_keeps_rendition_and_tokens_and_finds_it_in_the_further_circle(
+    way: Way,
+) -> None:
+    indicator = token_indicator(description="one")
+    way.pass_on(indicator)
+    leave(now=minutes(60))
+    # A version that changes nothing for anyone, and only then the further circle.
+    way.pass_on(newer(indicator, description="two"), now=minutes(61))
+    leave(now=minutes(120))
+    (before,) = feed(way.cast.ember)
+    way.pass_on(newer(indicator, description="two"), circle=way.cast.forum, now=minutes(121))
+    leave(now=minutes(180))
+    assert feed(way.cast.ember) == (before,)
+    (there,) = shown(way.cast.ember, "circle-forum")
+    assert (there.body, there.number > before.number) == (before.body, True)
+    (other,) = bodies(feed(way.cast.cirrus))
+    mine = json.loads(before.body)
+    assert other["id"] == mine["id"]
+    assert other["pattern"] != mine["pattern"]  # a token goes nowhere but its circle
+
+
+def test_each_circle_lists_the_newest_that_was_addressed_to_it(way: Way) -> None:
+    indicator = token_indicator(confidence=50)
+    for circle, n in ((way.cast.relay_watch, 0), (way.cast.forum, 61)):
+        way.pass_on(indicator, circle=circle, now=minutes(n))
+        leave(now=minutes(n + 60))
+    again = newer(indicator, minutes=121, confidence=70)
+    for circle, n in ((way.cast.relay_watch, 122), (way.cast.forum, 185)):
+        way.pass_on(again, circle=circle, now=minutes(n))
+        leave(now=minutes(n + 60))
+    assert len(feed(way.cast.ember)) == 2
+    for alias in ("circle-forum", "circle-relay-watch"):
+        (there,) = shown(way.cast.ember, alias)
+        assert json.loads(there.body)["confidence"] == 70
+
+
+# --- references ----------------------------------------------------------------------------------
+
+
+def test_a_list_leaves_out_what_is_not_there_and_a_regained_end_makes_a_new_version(
+    way: Way,
+) -> None:
+    there, late = address("198.51.100.7"), address("198.51.100.8")
+    seen = observed(there["id"], late["id"])
+    way.pass_on(there, seen, now=minutes(0))
+    way.pass_on(late, now=minutes(15))
+    leave(now=minutes(30))
+    found = bodies(feed(way.cast.ember))
+    ids = {one["type"]: one["id"] for one in found}
+    versions = [one for one in found if one["type"] == "observed-data"]
+    assert [len(one["object_refs"]) for one in versions] == [1, 2]
+    assert versions[0]["modified"] < versions[1]["modified"]
+    assert ids["ipv4-addr"] in versions[1]["object_refs"]
+    assert not Missing.objects.exists()
+
+
+def test_nobody_gets_a_reference_to_what_came_through_a_circle_that_it_left(way: Way) -> None:
+    root, indicator = campaign(), range_indicator()
+    way.pass_on(root)
+    onboarding.leave_circle(way.cast.ember, way.cast.relay_watch, now=minutes(1))
+    link = indicates(indicator["id"], root["id"])
+    way.pass_on(indicator, link, circle=way.cast.forum, now=minutes(2))
+    assert [one["type"] for one in bodies(feed(way.cast.ember))] == ["indicator"]
+    assert "relationship" in {one["type"] for one in bodies(feed(way.cast.borealis))}
+
+
+def test_what_waits_for_another_member_leaves_with_its_own_members_delay(way: Way) -> None:
+    """A sighting of Ben's waits for Aurora's object, and then for no window but its own."""
+    root = campaign()
+    way.pass_on(root)
+    (theirs,) = bodies(feed(way.cast.borealis))
+    sighting = sdo("sighting", sighting_of_ref=theirs["id"], count=3)
+    way.pass_on(sighting, by=way.cast.ben, circle=way.cast.forum, now=minutes(1))
+    leave(now=minutes(15))
+    assert feed(way.cast.cirrus) == ()
+    way.pass_on(root, circle=way.cast.forum, now=minutes(30))
+    assert [one["type"] for one in bodies(feed(way.cast.cirrus))] == ["campaign"]
+    leave(now=minutes(30))
+    assert [one["type"] for one in bodies(feed(way.cast.cirrus))] == ["campaign", "sighting"]
+
+
+def test_the_contributor_is_told_of_the_circle_once_whoever_gets_it_when(way: Way) -> None:
+    root = campaign()
+    way.pass_on(root)
+    (theirs,) = bodies(feed(way.cast.borealis))
+    sighting = sdo("sighting", sighting_of_ref=theirs["id"], count=3)
+    way.pass_on(sighting, by=way.cast.ben, circle=way.cast.forum, now=minutes(1))
+    leave(now=minutes(15))
+    told = told_to(way.cast.borealis)
+    way.pass_on(root, circle=way.cast.forum, now=minutes(30))
+    leave(now=minutes(30))
+    assert "sighting" in {one["type"] for one in bodies(feed(way.cast.cirrus))}
+    assert told_to(way.cast.borealis) == told
+
+
+def told_to(member: Member) -> int:
+    """How many releases of its own objects a lab has been told of."""
+    return LedgerEntry.objects.filter(from_member=member, kind="release").count()
+
+
+def circle_of(way: Way, *names: str) -> Circle:
+    """A further circle of these labs."""
+    members = [way.cast.member(name) for name in names]
+    return onboarding.create_circle(f"Circle {uuid4().hex[:6]}", members, now=NOON)
+
+
+def waiting(way: Way) -> int:
+    """How many objects wait for a window."""
+    return Outcome.objects.filter(released_at__isnull=True, due_at__isnull=False).count()
