@@ -3,16 +3,17 @@
 import json
 import re
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from exchange.policy import coarsen
 
 Part = str | int
 Parts = tuple[Part, ...]
+ANY = 0  # any list index, in the shape of a path; no key of an object can pose as one
 
 FIELDS: dict[str, Any] = tomllib.loads(
     Path(__file__).with_name("fields.toml").read_text(encoding="utf-8")
@@ -32,15 +33,18 @@ class Entry:
     field_class: str
     grammar: str
     operators: frozenset[str] = frozenset()
+    # Whether a value is written in the form in which alone it passes.
+    fits: Callable[[Any], bool] = field(default=bool, repr=False, compare=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Leaf:
-    """One value of an object that holds no further ones, and its place."""
+class Leaf(NamedTuple):
+    """One value of an object that holds no further ones: its place, and what is known of it."""
 
     parts: Parts
     path: str
     value: Any
+    entry: Entry | None
+    fits: bool
 
 
 def tlp_id(level: str) -> str:
@@ -53,28 +57,40 @@ def stricter_tlp(*levels: str) -> str:
     return max(levels, key=TLP_ORDER.index)
 
 
-def path_of(parts: Parts) -> str:
-    """A readable and unambiguous path: an odd key stands in quotes, so it cannot pose as a path."""
-    text = ""
-    for part in parts:
-        if isinstance(part, int):
-            text += f"[{part}]"
-        else:
-            key = part if _PLAIN_KEY.fullmatch(part) else json.dumps(part)
-            text += f".{key}" if text else key
-    return text
+def leaves(obj: Mapping[str, Any]) -> tuple[Leaf, ...]:
+    """Every leaf of an object in its order; an empty list or object is a leaf too."""
+    found: list[Leaf] = []
+    entries = _ENTRIES.get(str(obj.get("type", "")), {})
+    for key, value in obj.items():
+        _gather(value, (key,), (key,), _step("", key), entries, found)
+    return tuple(found)
 
 
-def leaves(value: Any, parts: Parts = ()) -> Iterator[Leaf]:  # noqa: ANN401 - any JSON value
-    """Every leaf of a JSON value in its order; an empty list or object is a leaf too."""
+def _gather(
+    value: Any,  # noqa: ANN401 - any JSON value
+    parts: Parts,
+    shape: Parts,
+    path: str,
+    entries: Mapping[Parts, Entry],
+    found: list[Leaf],
+) -> None:
     if isinstance(value, dict) and value:
         for key, below in value.items():
-            yield from leaves(below, (*parts, key))
+            deeper = (*shape, key)
+            _gather(below, (*parts, key), deeper, _step(path, key), entries, found)
     elif isinstance(value, list) and value:
+        inside = (*shape, ANY)
         for index, below in enumerate(value):
-            yield from leaves(below, (*parts, index))
+            _gather(below, (*parts, index), inside, f"{path}[{index}]", entries, found)
     else:
-        yield Leaf(parts, path_of(parts), value)
+        known = entries.get(shape)
+        found.append(Leaf(parts, path, value, known, known is not None and known.fits(value)))
+
+
+def _step(path: str, part: str) -> str:
+    # An odd key stands in quotes, so it cannot pose as a path.
+    key = part if part in _KNOWN_KEYS or _PLAIN_KEY.fullmatch(part) else json.dumps(part)
+    return f"{path}.{key}" if path else key
 
 
 def entry(stix_type: str, parts: Parts) -> Entry | None:
@@ -96,14 +112,17 @@ def compared(object_type: str, path: tuple[str, ...]) -> Entry | None:
 
 def extension_of(stix_type: str) -> str | None:
     """The id of the fixed extension of one of our observables."""
-    extension: str | None = FIELDS["types"].get(stix_type, {}).get("extension")
-    return extension
+    return _EXTENSIONS.get(stix_type)
 
 
 def needs(stix_type: str) -> tuple[tuple[str, ...], ...]:
     """The properties without which no object of a type can leave: of each group, one."""
-    row = FIELDS["types"].get(stix_type, {})
-    return tuple(tuple(group.split("|")) for group in row.get("needs", ()))
+    return _NEEDS.get(stix_type, ())
+
+
+def needed(stix_type: str) -> frozenset[str]:
+    """The properties of all these groups."""
+    return _NEEDED.get(stix_type, frozenset())
 
 
 def knows(stix_type: str) -> bool:
@@ -113,20 +132,28 @@ def knows(stix_type: str) -> bool:
 
 def is_observable(stix_type: str) -> bool:
     """Whether objects of a type are observables (SCOs), as far as the catalogue knows them."""
-    return bool(FIELDS["types"].get(stix_type, {}).get("family") == "sco")
+    return stix_type in _OBSERVABLES
 
 
 def fits(grammar: str, value: Any) -> bool:  # noqa: ANN401 - any JSON value
     """Whether a value is written in the form in which alone it passes."""
-    words = WORDS.get(grammar)
-    if words is not None:
-        return isinstance(value, str) and value in words
-    return GRAMMARS[grammar](value)
+    return _check_of(grammar)(value)
 
 
 def is_closed(grammar: str) -> bool:
     """Whether a grammar is a closed list of words."""
     return grammar in WORDS
+
+
+def _check_of(grammar: str) -> Callable[[Any], bool]:
+    return _WORD_CHECKS.get(grammar) or GRAMMARS[grammar]
+
+
+def _among(words: frozenset[str]) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, str) and value in words
+
+
+_WORD_CHECKS = {name: _among(frozenset(words)) for name, words in WORDS.items()}
 
 
 def _text(pattern: str) -> Callable[[Any], bool]:
@@ -141,7 +168,11 @@ def _number(low: int, high: int) -> Callable[[Any], bool]:
 def _network(version: int) -> Callable[[Any], bool]:
     def check(value: Any) -> bool:  # noqa: ANN401 - any JSON value
         try:
-            return isinstance(value, str) and ip_network(value, strict=False).version == version
+            if not isinstance(value, str):
+                return False
+            if coarsen.PLAIN_IPV4.fullmatch(value):
+                return version == 4
+            return ip_network(value, strict=False).version == version
         except ValueError:
             return False
 
@@ -209,18 +240,18 @@ def agent_family(text: str) -> str | None:
 
 def _entry(text: str) -> Entry:
     field_class, grammar, *operators = text.split(" ")
-    return Entry(field_class, grammar, frozenset(operators))
+    return Entry(field_class, grammar, frozenset(operators), _check_of(grammar))
 
 
-def _shape(parts: Parts) -> tuple[str, ...]:
-    return tuple("[]" if isinstance(part, int) else part for part in parts)
+def _shape(parts: Parts) -> Parts:
+    return tuple([ANY if isinstance(part, int) else part for part in parts])
 
 
-def _shape_of_text(path: str) -> tuple[str, ...]:
-    return tuple(path.replace("[]", ".[]").split("."))
+def _shape_of_text(path: str) -> Parts:
+    return tuple(ANY if part == "[]" else part for part in path.replace("[]", ".[]").split("."))
 
 
-def _entries_of(stix_type: str, row: Mapping[str, Any]) -> dict[tuple[str, ...], Entry]:
+def _entries_of(stix_type: str, row: Mapping[str, Any]) -> dict[Parts, Entry]:
     fields: dict[str, str] = {**FIELDS[row["family"]], **row["fields"]}
     entries = {_shape_of_text(path): _entry(text) for path, text in fields.items()}
     if stix_type in CONTEXT_TYPES:
@@ -233,3 +264,15 @@ def _entries_of(stix_type: str, row: Mapping[str, Any]) -> dict[tuple[str, ...],
 
 _ENTRIES = {name: _entries_of(name, row) for name, row in FIELDS["types"].items()}
 _PATTERN = {path: _entry(text) for path, text in FIELDS["pattern"].items()}
+_NEEDS = {
+    name: tuple(tuple(group.split("|")) for group in row.get("needs", ()))
+    for name, row in FIELDS["types"].items()
+}
+_NEEDED = {name: frozenset(sum(groups, ())) for name, groups in _NEEDS.items()}
+_OBSERVABLES = frozenset(name for name, row in FIELDS["types"].items() if row["family"] == "sco")
+_EXTENSIONS = {
+    name: str(row["extension"]) for name, row in FIELDS["types"].items() if "extension" in row
+}
+_KNOWN_KEYS = frozenset(
+    part for row in _ENTRIES.values() for shape in row for part in shape if isinstance(part, str)
+)

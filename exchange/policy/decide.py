@@ -1,8 +1,8 @@
 """Decide: what becomes of an object for all alike, and each field's ruling for one audience."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from hashlib import sha256
 from typing import Any
 
@@ -61,9 +61,9 @@ class Verdict:
             "rulings": [{"path": path, **_plain(ruling)} for path, ruling in self.rulings],
         }
 
-    def missing(self, resolvable: frozenset[str]) -> tuple[str, ...]:
+    def missing(self, resolvable: Container[str]) -> tuple[str, ...]:
         """The ends that the object waits for: those of groups of which none is resolvable."""
-        groups = [group for group in self.required if not resolvable.intersection(group)]
+        groups = [group for group in self.required if not any(end in resolvable for end in group)]
         return tuple(sorted({end for group in groups for end in group}))
 
 
@@ -84,7 +84,7 @@ def _plain(ruling: Ruling) -> dict[str, Any]:
 
 
 def standing(
-    objects: Sequence[Mapping[str, Any] | Contributed], context: Context, floor: Floor
+    objects: Sequence[Mapping[str, Any] | Contributed | Facts], context: Context, floor: Floor
 ) -> tuple[Standing, ...]:
     """What holds of each object of a contribution for all recipients, in the objects' order."""
     subjects = [facts.read(obj.obj if isinstance(obj, Contributed) else obj) for obj in objects]
@@ -170,7 +170,7 @@ def _mark(subject: Facts, own: str, floor: Floor) -> str:
 def _granular_on_needed(subject: Facts) -> Iterator[str]:
     # A narrower mark on a part that may be left out removes the part; on one without which there
     # is no object it narrows the whole object.
-    needed = {name for group in catalogue.needs(subject.stix_type) for name in group}
+    needed = catalogue.needed(subject.stix_type)
     for selector, marking in facts.granular(subject.obj):
         if marking in TLP and selector.split(".")[0].split("[")[0] in needed:
             yield TLP[marking]
@@ -196,7 +196,14 @@ def _unfit(
 
 
 def _nothing_left(subject: Facts, floor: Floor, own: str) -> Ruling | None:
-    bare = Terms(
+    needed = catalogue.needed(subject.stix_type)
+    return _lacking(subject, _rulings(subject, _bare(floor), own, only=needed), floor)
+
+
+@lru_cache(maxsize=32)
+def _bare(floor: Floor) -> Terms:
+    """The floor alone, for a recipient that may receive everything."""
+    return Terms(
         floor=floor,
         withhold_all=None,
         tlp_ceiling="red",
@@ -208,7 +215,6 @@ def _nothing_left(subject: Facts, floor: Floor, own: str) -> Ruling | None:
         delay_seconds=(),
         legal_basis=None,
     )
-    return _lacking(subject, _rulings(subject, bare, own), floor)
 
 
 # --- for one audience ----------------------------------------------------------------------------
@@ -216,7 +222,7 @@ def _nothing_left(subject: Facts, floor: Floor, own: str) -> Ruling | None:
 
 def verdict(obj: Mapping[str, Any] | Facts, standing: Standing, terms: Terms) -> Verdict:
     """A ruling on every field of an object for the audience with these terms."""
-    subject = obj if isinstance(obj, Facts) else facts.read(obj)
+    subject = facts.read(obj)
     rulings = _rulings(subject, terms, standing.own_sensitivity)
     observable = catalogue.is_observable(subject.stix_type)
     reach = catalogue.stricter_tlp(standing.reach, terms.tlp_at_least)
@@ -254,41 +260,50 @@ def _withheld(subject: Facts, standing: Standing, terms: Terms, reach: str) -> R
     return None
 
 
-def _rulings(subject: Facts, terms: Terms, own: str) -> dict[str, Ruling]:
-    rulings = {leaf.path: _ruling(subject, leaf, terms, own) for leaf in subject.leaves}
-    _obey_granular(subject, rulings, terms.floor)
-    _whole_phases(rulings, terms.floor)
-    if rulings.get("account_login", terms.floor.rule("unknown")).treatment is Treatment.TOKEN:
+def _rulings(
+    subject: Facts, terms: Terms, own: str, *, only: frozenset[str] | None = None
+) -> dict[str, Ruling]:
+    """A ruling for each leaf, or only for those of the properties named."""
+    by_class = terms.rulings(own)
+    rulings = {
+        leaf.path: _ruling(leaf, by_class, terms)
+        for leaf in subject.leaves
+        if only is None or leaf.parts[0] in only
+    }
+    if "granular_markings" in subject.obj:
+        _obey_granular(subject, rulings, terms.floor)
+    if "kill_chain_phases" in subject.obj:
+        _whole_phases(rulings, terms.floor)
+    login = rulings.get("account_login")
+    if login is not None and login.treatment is Treatment.TOKEN and "user_id" in rulings:
         # One account, one token: the second name of it would only tie more to a person.
-        rulings["user_id"] = terms.floor.rule("personal-detail", "personal")
-        if "user_id" not in subject.obj:
-            del rulings["user_id"]
+        rulings["user_id"] = terms.rule("personal-detail", "personal")
     if subject.stix_type == "indicator":
         _rule_on_pattern(subject, terms, own, rulings)
     return rulings
 
 
-def _ruling(subject: Facts, leaf: Leaf, terms: Terms, own: str) -> Ruling:
-    entry = catalogue.entry(subject.stix_type, leaf.parts)
+def _ruling(leaf: Leaf, by_class: Mapping[str, Ruling], terms: Terms) -> Ruling:
+    entry = leaf.entry
     if entry is None:
-        return terms.floor.rule("unknown", "unknown")
-    ruling = terms.ruling(entry.field_class, own)
+        return terms.rule("unknown", "unknown")
+    ruling = by_class[entry.field_class]
     if ruling.treatment is Treatment.DROP:
         return ruling
-    if not catalogue.fits(entry.grammar, leaf.value):
+    if not leaf.fits:
         rule = "off-list" if catalogue.is_closed(entry.grammar) else "off-grammar"
-        return terms.floor.rule(rule, entry.field_class)
-    announced = terms.floor.document["announced_capabilities"]
-    if entry.field_class == "capability" and leaf.value not in announced:
-        return terms.floor.rule("unannounced", entry.field_class)
-    if ruling.treatment is Treatment.TOKEN and facts.is_range(leaf.value):
+        return terms.rule(rule, entry.field_class)
+    if entry.field_class == "capability":
+        if leaf.value not in terms.floor.document["announced_capabilities"]:
+            return terms.rule("unannounced", entry.field_class)
+    elif ruling.treatment is Treatment.TOKEN and facts.is_range(leaf.value):
         # A token stands for one address; of a range nobody could match it.
-        return terms.floor.rule("domain-s3", entry.field_class)
+        return terms.rule("domain-s3", entry.field_class)
     return ruling
 
 
 def _obey_granular(subject: Facts, rulings: dict[str, Ruling], floor: Floor) -> None:
-    needed = {name for group in catalogue.needs(subject.stix_type) for name in group}
+    needed = catalogue.needed(subject.stix_type)
     whole = facts.marks(subject.obj) or (floor.document["reach"]["default"],)
     order = catalogue.TLP_ORDER.index
     for selector, marking in facts.granular(subject.obj):
@@ -332,7 +347,8 @@ def _rule_on_pattern(subject: Facts, terms: Terms, own: str, rulings: dict[str, 
     each = [_literal_ruling(literal, terms, own) for literal in subject.literals]
     if whole.treatment is Treatment.DROP:
         each = [join(whole, ruling) for ruling in each]
-    _rule_on_comparisons(subject.pattern, each, terms.floor)
+    if any(ruling.treatment is Treatment.DROP for ruling in each):
+        _rule_on_comparisons(subject.pattern, each, terms.floor)
     for literal, ruling in zip(subject.literals, each, strict=True):
         rulings[f"pattern[{literal.index}]"] = ruling
     gone = all(ruling.treatment is Treatment.DROP for ruling in each)
@@ -341,23 +357,18 @@ def _rule_on_pattern(subject: Facts, terms: Terms, own: str, rulings: dict[str, 
 
 
 def _literal_ruling(literal: Literal, terms: Terms, own: str) -> Ruling:
-    floor = terms.floor
     if literal.entry is None:
-        return floor.rule("unknown", "unknown")
+        return terms.rule("unknown", "unknown")
     field_class = literal.entry.field_class
     ruling = terms.ruling(field_class, own)
     if ruling.treatment is Treatment.DROP:
         return ruling
-    value = literal.value
-    if literal.operator == "LIKE" and field_class == "url":
-        value = str(value).removesuffix("%")
-    fits = catalogue.fits(literal.entry.grammar, value)
-    if literal.operator not in literal.entry.operators or not fits:
-        return floor.rule("off-grammar", field_class)
+    if not literal.fits:
+        return terms.rule("off-grammar", field_class)
     if ruling.treatment is Treatment.TOKEN:
         exact = literal.operator in ("=", "!=", "IN")
-        if not exact or facts.is_range(value):
-            return floor.rule("domain-s3", field_class)
+        if not exact or facts.is_range(literal.value):
+            return terms.rule("domain-s3", field_class)
     return ruling
 
 
@@ -380,7 +391,7 @@ def _rule_on_comparisons(pattern: patterns.Pattern, each: list[Ruling], floor: F
 
 def _stands(comparison: patterns.Comparison, each: list[Ruling], span: range) -> bool:
     passing = [each[place].treatment is not Treatment.DROP for place in span]
-    if comparison.negated or comparison.operator == "!=":
+    if comparison.is_negative:
         return all(passing)
     return any(passing)
 
@@ -394,8 +405,7 @@ def surviving(pattern: patterns.Pattern, passing: Sequence[bool]) -> tuple[Any, 
 
     def keep(comparison: patterns.Comparison) -> patterns.Comparison | None:
         own = [next(flags) for _ in facts.values_of(comparison)]
-        negative = comparison.negated or comparison.operator == "!="
-        return comparison if (all(own) if negative else any(own)) else None
+        return comparison if (all(own) if comparison.is_negative else any(own)) else None
 
     rewritten = patterns.rewrite(pattern, keep)
     return () if rewritten is None else tuple(rewritten.comparisons())
@@ -406,7 +416,12 @@ def surviving(pattern: patterns.Pattern, passing: Sequence[bool]) -> tuple[Any, 
 
 def _lacking(subject: Facts, rulings: Mapping[str, Ruling], floor: Floor) -> Ruling | None:
     """Why what passes makes no object, if so."""
-    alive = {_head(path) for path, r in rulings.items() if r.treatment is not Treatment.DROP}
+    needed = catalogue.needed(subject.stix_type)
+    alive = {
+        leaf.parts[0]
+        for leaf in subject.leaves
+        if leaf.parts[0] in needed and rulings[leaf.path].treatment is not Treatment.DROP
+    }
     for group in catalogue.needs(subject.stix_type):
         if not alive.intersection(group):
             cause = next((r for path, r in rulings.items() if _head(path) in group), None)
@@ -423,7 +438,8 @@ def _references(subject: Facts, rulings: Mapping[str, Ruling]) -> dict[str, str]
     return {
         leaf.path: leaf.value
         for leaf in subject.leaves
-        if rulings[leaf.path].field_class == "reference"
+        if leaf.entry is not None
+        and leaf.entry.field_class == "reference"
         and rulings[leaf.path].treatment is not Treatment.DROP
     }
 

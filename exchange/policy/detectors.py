@@ -12,6 +12,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -19,6 +20,7 @@ from urllib.parse import unquote
 import re2
 
 LONGEST = 200_000
+_DIGIT = re.compile(r"\d")
 ENCODED = re.compile(r"[A-Za-z0-9+/=_-]{17,}")
 # Letters that look like Latin ones, Cyrillic and Greek: folded before matching.
 CONFUSABLE = str.maketrans(
@@ -64,16 +66,25 @@ def findings_in(
 
 def names(text: str, watch: frozenset[str]) -> tuple[str, ...]:
     """The watched company names that stand in a text as words."""
-    words = f" {re.sub(r'[^0-9a-z]+', ' ', text.casefold())} "
-    return tuple(sorted(name for name in watch if _as_words(name) in words))
+    if not watch:
+        return ()
+    words = _as_words(text)
+    return tuple(name for name, said in _watched(watch) if said in words)
+
+
+@lru_cache(maxsize=64)
+def _watched(watch: frozenset[str]) -> tuple[tuple[str, str], ...]:
+    """The names as words, made once: a text is compared with each name of the forum."""
+    return tuple((name, _as_words(name)) for name in sorted(watch))
 
 
 def readings(text: str) -> tuple[str, ...]:
     """A text as it is, folded, decoded, and with encoded runs opened once."""
-    plain = html.unescape(unquote(text))
-    folded = unicodedata.normalize("NFKC", plain)
-    folded = "".join(char for char in folded if unicodedata.category(char) != "Cf")
-    folded = folded.translate(CONFUSABLE)
+    folded = html.unescape(unquote(text)) if "%" in text or "&" in text else text
+    if not folded.isascii():
+        folded = unicodedata.normalize("NFKC", folded)
+        folded = "".join(char for char in folded if unicodedata.category(char) != "Cf")
+        folded = folded.translate(CONFUSABLE)
     opened = [found for run in ENCODED.findall(folded) for found in decoded(run)]
     return tuple(dict.fromkeys((text, folded, *opened)))
 
@@ -108,7 +119,9 @@ def _hits(text: str) -> set[str]:
 
 
 def _luhn(text: str) -> bool:
-    return any(_luhn_sum(run) for run in re.findall(r"(?<!\w)\d(?:[ -]?\d){12,18}(?!\w)", text))
+    return _DIGIT.search(text) is not None and any(
+        _luhn_sum(run) for run in re.findall(r"(?<!\w)\d(?:[ -]?\d){12,18}(?!\w)", text)
+    )
 
 
 def _luhn_sum(run: str) -> bool:
@@ -118,6 +131,8 @@ def _luhn_sum(run: str) -> bool:
 
 
 def _iban(text: str) -> bool:
+    if _DIGIT.search(text) is None:
+        return False
     runs = re.findall(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{2,4}){3,8}\b", text)
     return any(_iban_sum(run.replace(" ", "")) for run in runs)
 
@@ -139,6 +154,8 @@ def _conditional(row: dict[str, str]) -> Callable[[str], bool]:
     ending = row.get("unless_ends")
 
     def check(text: str) -> bool:
+        if hit.search(text) is None:  # much cheaper than to look for all of none
+            return False
         for match in hit.finditer(text):
             after = text[match.end() :]
             if ending and match.group(0).lower().endswith(ending):

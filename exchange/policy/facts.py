@@ -8,6 +8,7 @@ from typing import Any
 
 from exchange.policy import catalogue
 from exchange.policy.catalogue import CONTEXT, CONTEXT_TYPES, TLP, Entry, Leaf
+from exchange.policy.coarsen import PLAIN_IPV4
 from exchange.proof.refused import Refused
 from indicators.stix import patterns
 
@@ -26,47 +27,49 @@ class Literal:
     entry: Entry | None
     operator: str
     value: Any
+    fits: bool  # whether operator and value have the form in which alone they pass
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """One contributed object with what the policy needs to know of it."""
+    """One contributed object with what the policy needs to know of it, read once."""
 
     obj: Mapping[str, Any] = field(repr=False)
+    stix_type: str
+    stix_id: str
+    # The model-extraction context; empty if it has none.
+    context: Mapping[str, Any] = field(repr=False)
     leaves: tuple[Leaf, ...] = field(repr=False)
     pattern: patterns.Pattern | None = field(repr=False)
     literals: tuple[Literal, ...] = field(repr=False)
 
-    @property
-    def stix_type(self) -> str:
-        """The type that the object states."""
-        return str(self.obj.get("type", ""))
 
-    @property
-    def stix_id(self) -> str:
-        """The id that the object states."""
-        return str(self.obj.get("id", ""))
-
-    @property
-    def context(self) -> Mapping[str, Any]:
-        """The model-extraction context of the object; empty if it has none."""
-        if self.stix_type not in CONTEXT_TYPES:
-            return {}
-        extensions = self.obj.get("extensions")
-        context = extensions.get(CONTEXT) if isinstance(extensions, Mapping) else None
-        return context if isinstance(context, Mapping) else {}
-
-
-def read(obj: Mapping[str, Any]) -> Facts:
+def read(obj: "Mapping[str, Any] | Facts") -> Facts:
     """The facts of one object; a pattern that does not parse is no pattern, so it does not pass."""
+    if isinstance(obj, Facts):
+        return obj
     pattern = None
-    if obj.get("type") == "indicator" and obj.get("pattern_type") == "stix":
+    stix_type = str(obj.get("type", ""))
+    if stix_type == "indicator" and obj.get("pattern_type") == "stix":
         try:
             pattern = patterns.parse(str(obj.get("pattern", "")))
         except Refused:
             pattern = None
-    literals = tuple(_literals(pattern)) if pattern is not None else ()
-    return Facts(obj=obj, leaves=tuple(catalogue.leaves(obj)), pattern=pattern, literals=literals)
+    return Facts(
+        obj=obj,
+        stix_type=stix_type,
+        stix_id=str(obj.get("id", "")),
+        context=_context(obj) if stix_type in CONTEXT_TYPES else {},
+        leaves=catalogue.leaves(obj),
+        pattern=pattern,
+        literals=tuple(_literals(pattern)) if pattern is not None else (),
+    )
+
+
+def _context(obj: Mapping[str, Any]) -> Mapping[str, Any]:
+    extensions = obj.get("extensions")
+    context = extensions.get(CONTEXT) if isinstance(extensions, Mapping) else None
+    return context if isinstance(context, Mapping) else {}
 
 
 def values_of(comparison: patterns.Comparison) -> tuple[Any, ...]:
@@ -94,8 +97,17 @@ def _literals(pattern: patterns.Pattern) -> Iterator[Literal]:
         entry = catalogue.compared(comparison.object_type, path)
         place = f"{comparison.object_type}:{'.'.join(path)}"
         for value in values_of(comparison):
-            yield Literal(index, comparison.object_type, place, entry, comparison.operator, value)
+            fits = entry is not None and _fits(entry, comparison.operator, value)
+            yield Literal(
+                index, comparison.object_type, place, entry, comparison.operator, value, fits
+            )
             index += 1
+
+
+def _fits(entry: Entry, operator: str, value: Any) -> bool:  # noqa: ANN401 - any literal
+    if operator == "LIKE" and entry.field_class == "url":
+        value = str(value).removesuffix("%")
+    return operator in entry.operators and entry.fits(value)
 
 
 def place_of(comparison: patterns.Comparison) -> tuple[str, ...]:
@@ -112,8 +124,9 @@ def _step(step: str) -> str:
 def references(facts: Facts) -> Iterator[str]:
     """The ids that an object refers to, who made it and how it is marked apart."""
     for leaf in facts.leaves:
-        keys = [part for part in leaf.parts if isinstance(part, str)]
-        last = keys[-1] if keys else ""
+        last = leaf.parts[-1]
+        if isinstance(last, int):
+            last = next((part for part in reversed(leaf.parts) if isinstance(part, str)), "")
         if last.endswith(("_ref", "_refs")) and last not in _NO_LINKS:
             yield str(leaf.value)
 
@@ -132,7 +145,7 @@ def shared_values(facts: Facts) -> Iterator[tuple[str, Any]]:
 
 
 def _comparable(value: Any) -> Any:  # noqa: ANN401 - any literal
-    return value.lower() if isinstance(value, str) else value
+    return value.lower() if isinstance(value, str) else str(value)
 
 
 def marks(obj: Mapping[str, Any]) -> tuple[str, ...]:
@@ -162,7 +175,12 @@ def under(path: str, selector: str) -> bool:
 
 def is_range(value: object) -> bool:
     """Whether an address stands for more than one."""
+    text = str(value)
+    if "/" not in text:
+        return False
+    if PLAIN_IPV4.fullmatch(text):
+        return not text.endswith("/32")
     try:
-        return ip_network(str(value), strict=False).num_addresses > 1
+        return ip_network(text, strict=False).num_addresses > 1
     except ValueError:
         return False

@@ -9,7 +9,7 @@ from typing import Any
 
 from exchange.policy import catalogue, coarsen, facts, tokens
 from exchange.policy.catalogue import CONTEXT, CONTEXT_TYPES, WORDS, Parts
-from exchange.policy.decide import Verdict, surviving
+from exchange.policy.decide import Verdict
 from exchange.policy.facts import Facts
 from exchange.policy.lattice import Ruling, Treatment
 from exchange.policy.outcomes import Standing
@@ -29,7 +29,7 @@ TOKEN_KINDS = {
 KEYED = "keyed-token"
 _NOWHERE = {"type": "ipv4-addr", "spec_version": "2.1", "value": "0.0.0.0"}  # noqa: S104 - none
 _ORDERED = frozenset({"profile", "bands", "protocols"})  # the order of these says something
-_MINTED = frozenset({"object_marking_refs", "extensions", "pattern", "name", "valid_until"})
+_MINTED = frozenset({"object_marking_refs", "pattern", "valid_until"})
 
 
 @dataclass(frozen=True)
@@ -78,9 +78,9 @@ def shape(
     name: str = "",
 ) -> Shape | None:
     """What a rendition says; none if nothing may pass, or if a needed end is not resolvable yet."""
-    subject = obj if isinstance(obj, Facts) else facts.read(obj)
-    if verdict.withheld is not None or verdict.missing(frozenset(refs)):
+    if verdict.withheld is not None or verdict.missing(refs):
         return None
+    subject = facts.read(obj)
     work = _Work(subject, verdict, standing, refs, tokens)
     content = _as_token(work) or _content(work, name)
     if content is None or not _has_needed(content):
@@ -150,21 +150,17 @@ def revocation(
 
 def _content(work: _Work, name: str) -> dict[str, Any] | None:
     subject = work.subject
-    rebuilt = _rebuilt(
-        {key: value for key, value in subject.obj.items() if key not in _MINTED}, (), work
-    )
-    content: dict[str, Any] = rebuilt if isinstance(rebuilt, dict) else {}
-    content |= {"type": subject.stix_type, "spec_version": "2.1"}
+    content = _passing(work)
+    said = content.pop("extensions", {})
+    content["type"] = subject.stix_type
+    content["spec_version"] = "2.1"
     if not content.get("revoked"):
         content.pop("revoked", None)
-    _put_extensions(content, work)
+    _put_extensions(content, said.get(CONTEXT, {}), work)
     if subject.stix_type in ("campaign", "infrastructure"):
         content["name"] = name
     if subject.stix_type == "indicator" and not _put_indicator(content, work):
         return None
-    named = work.verdict.by_path.get("name")
-    if named is not None and named.treatment is Treatment.PASS:
-        content["name"] = subject.obj["name"]
     return content
 
 
@@ -191,15 +187,13 @@ def _put_indicator(content: dict[str, Any], work: _Work) -> bool:
     return True
 
 
-def _put_extensions(content: dict[str, Any], work: _Work) -> None:
+def _put_extensions(content: dict[str, Any], said: dict[str, Any], work: _Work) -> None:
     subject, standing = work.subject, work.standing
     fixed = catalogue.extension_of(subject.stix_type)
     if fixed is not None:
         content["extensions"] = {fixed: {"extension_type": "new-sco"}}
     if subject.stix_type not in CONTEXT_TYPES or standing.kind is None:
         return
-    context = _rebuilt(dict(subject.context), ("extensions", CONTEXT), work)
-    said: dict[str, Any] = context if isinstance(context, dict) else {}
     check = said.get("shared_infrastructure_check")
     if check is not None and not {"checked_on", "verdict"} <= set(check):
         del said["shared_infrastructure_check"]
@@ -217,30 +211,49 @@ def _put_extensions(content: dict[str, Any], work: _Work) -> None:
     content["extensions"] = {CONTEXT: said}
 
 
-def _rebuilt(value: Any, parts: Parts, work: _Work) -> Any:  # noqa: ANN401 - any JSON value
-    if isinstance(value, dict) and value:
-        built = {key: _rebuilt(below, (*parts, key), work) for key, below in value.items()}
-        kept = {key: below for key, below in built.items() if below is not GONE}
-        return kept or GONE
-    if isinstance(value, list) and value:
-        items = [_rebuilt(below, (*parts, i), work) for i, below in enumerate(value)]
-        kept_items = [item for item in items if item is not GONE]
-        return _canonical_list(kept_items, parts, work.subject.stix_type) or GONE
-    ruling = work.verdict.by_path.get(catalogue.path_of(parts))
-    if ruling is None or ruling.treatment is Treatment.DROP:
-        return GONE
-    change = _CHANGES.get(ruling.field_class)
-    return value if change is None else change(value, ruling, parts, work)
+def _passing(work: _Work) -> dict[str, Any]:
+    """What passes of an object, changed as its ruling says, in its own nesting."""
+    by_path = work.verdict.by_path
+    content: dict[Any, Any] = {}
+    for leaf in work.subject.leaves:
+        ruling = by_path.get(leaf.path)
+        if ruling is None or ruling.treatment is Treatment.DROP or leaf.parts[0] in _MINTED:
+            continue
+        change = _CHANGES.get(ruling.field_class)
+        value = leaf.value if change is None else change(leaf.value, ruling, leaf.parts, work)
+        if value is not GONE:
+            _put(content, leaf.parts, value)
+    stix_type = work.subject.stix_type
+    return {
+        key: _unfolded(value, (key,), stix_type) if isinstance(value, dict) else value
+        for key, value in content.items()
+    }
+
+
+def _put(content: dict[Any, Any], parts: Parts, value: object) -> None:
+    """Put a value in its place; a list is kept as a table by index until all is there."""
+    for part in parts[:-1]:
+        content = content.setdefault(part, {})
+    content[parts[-1]] = value
+
+
+def _unfolded(value: Any, parts: Parts, stix_type: str) -> Any:  # noqa: ANN401 - any JSON value
+    if not isinstance(value, dict):
+        return value
+    built = {key: _unfolded(below, (*parts, key), stix_type) for key, below in value.items()}
+    if isinstance(next(iter(value)), int):
+        return _canonical_list(list(built.values()), parts, stix_type)
+    return built
 
 
 def _canonical_list(items: list[Any], parts: Parts, stix_type: str) -> list[Any]:
     # The order of a set is handwriting; so is a repeated item.
-    if parts[-1] in _ORDERED or not items:
+    if parts[-1] in _ORDERED:
         return items
     if parts[-1] == "kill_chain_phases":
         phases = _sorted_words([item["phase_name"] for item in items], "phases")
         return [{"kill_chain_name": "model-extraction", "phase_name": p} for p in phases]
-    entry = catalogue.entry(stix_type, (*parts, 0))
+    entry = catalogue.entry(stix_type, (*parts, catalogue.ANY))
     if entry is not None and catalogue.is_closed(entry.grammar):
         return _sorted_words(items, entry.grammar)
     return sorted(set(items))
@@ -349,15 +362,14 @@ def _pattern(work: _Work) -> str | None:
     if work.subject.pattern is None:
         return None
     rulings = [work.verdict.by_path[f"pattern[{lit.index}]"] for lit in work.subject.literals]
-    passing = [ruling.treatment is not Treatment.DROP for ruling in rulings]
-    if not surviving(work.subject.pattern, passing):
-        return None
     pending = iter(zip(work.subject.literals, rulings, strict=True))
 
-    def change(comparison: patterns.Comparison) -> patterns.Comparison | None:
+    def change(comparison: patterns.Comparison) -> patterns.Node | None:
         own = [next(pending) for _ in facts.values_of(comparison)]
         passed = [(lit, ruling) for lit, ruling in own if ruling.treatment is not Treatment.DROP]
-        return _comparison(comparison, passed, work) if passed else None
+        if not passed or (comparison.is_negative and len(passed) < len(own)):
+            return None
+        return _comparison(comparison, passed, work)
 
     rewritten = patterns.rewrite(work.subject.pattern, change)
     return rewritten.text() if rewritten is not None else None

@@ -1,6 +1,7 @@
 """Floor, member policy and entitlement: read, checked, and joined to the terms of one audience."""
 
 import json
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
@@ -306,15 +307,45 @@ class Terms:
     delay_seconds: tuple[tuple[str, int], ...]
     legal_basis: str | None
 
+    def rulings(self, sensitivity: str) -> Mapping[str, Ruling]:
+        """What is done with each class of fields: never looser than the floor. Compiled once."""
+        is_s3 = sensitivity_order(sensitivity) >= sensitivity_order("S3")
+        return _compiled(self.floor, self.tightened)[is_s3]
+
     def ruling(self, field_class: str, sensitivity: str) -> Ruling:
-        """What is done with a class of fields: never looser than the floor."""
-        own = [ruling for ruling in self.tightened if ruling.field_class == field_class]
-        can = self.floor.abilities.get(field_class, ALL)
-        return strictest([self.floor.ruling(field_class, sensitivity), *own], can=can)
+        """What is done with one class of fields."""
+        return self.rulings(sensitivity)[field_class]
+
+    def rule(self, name: str, field_class: str = "object") -> Ruling:
+        """A removal by one of the floor's rules, made once for each class."""
+        return _removal(self.floor, name, field_class)
 
     def delay(self, sensitivity: str) -> int:
         """The seconds that the contributor adds to the window of a sensitivity."""
         return dict(self.delay_seconds).get(sensitivity, 0)
+
+
+@lru_cache(maxsize=256)
+def _compiled(
+    floor: Floor, tightened: tuple[Ruling, ...]
+) -> tuple[Mapping[str, Ruling], Mapping[str, Ruling]]:
+    """Floor and member policy joined for each class: below S3, and from S3 on."""
+    own: dict[str, list[Ruling]] = defaultdict(list)
+    for ruling in tightened:
+        own[ruling.field_class].append(ruling)
+
+    def joined(rulings: Mapping[str, Ruling]) -> Mapping[str, Ruling]:
+        return {
+            name: strictest([ruling, *own[name]], can=floor.abilities.get(name, ALL))
+            for name, ruling in rulings.items()
+        }
+
+    return joined(floor.rulings), joined(floor.rulings_s3)
+
+
+@lru_cache(maxsize=4_096)
+def _removal(floor: Floor, name: str, field_class: str) -> Ruling:
+    return floor.rule(name, field_class)
 
 
 def join(  # noqa: PLR0913 - the circumstances of one act of sharing, each named at the call

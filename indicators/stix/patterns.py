@@ -83,6 +83,11 @@ class Comparison:
     values: tuple[Value, ...]
     negated: bool = False
 
+    @property
+    def is_negative(self) -> bool:
+        """Whether it says what must not be: then leaving one of its values out would match more."""
+        return self.negated or self.operator == "!="
+
     def text(self) -> str:
         """Its canonical form."""
         left = f"{self.object_type}:{_path_text(self.path)}"
@@ -172,7 +177,7 @@ def parse(text: str) -> Pattern:
     return Pattern(root)
 
 
-def rewrite(pattern: Pattern, change: Callable[[Comparison], Comparison | None]) -> Pattern | None:
+def rewrite(pattern: Pattern, change: Callable[[Comparison], Node | None]) -> Pattern | None:
     """The pattern with each comparison replaced, or left out where `change` gives nothing.
 
     An alternative may go; a part of a conjunction may not, since what is left would match more:
@@ -183,7 +188,7 @@ def rewrite(pattern: Pattern, change: Callable[[Comparison], Comparison | None])
     return Pattern(root) if root is not None else None
 
 
-def _rewritten(node: Node, change: Callable[[Comparison], Comparison | None]) -> Node | None:
+def _rewritten(node: Node, change: Callable[[Comparison], Node | None]) -> Node | None:
     if isinstance(node, Comparison):
         return change(node)
     if isinstance(node, Joined):
@@ -254,11 +259,10 @@ class _Reader:
         return Refused("pattern.syntax", f"The pattern cannot be read at character {at + 1}.")
 
     def is_next(self, *texts: str) -> bool:
-        return (
-            not self.at_end()
-            and self.tokens[self.place].text in texts
-            and (self.tokens[self.place].kind in ("word", "punct", "op"))
-        )
+        if self.place >= len(self.tokens):
+            return False
+        token = self.tokens[self.place]
+        return token.text in texts and token.kind in ("word", "punct", "op")
 
     def take(self, *texts: str) -> str:
         if not self.is_next(*texts):
@@ -274,18 +278,15 @@ class _Reader:
 
     def observations(self, depth: int) -> Node:
         """FOLLOWEDBY binds weakest, then OR, then AND."""
-        return self._joined(
-            ("FOLLOWEDBY", "OR", "AND"), lambda level: self._observation(level), depth
-        )
+        return self._joined(("FOLLOWEDBY", "OR", "AND"), self._observation, depth)
 
     def _joined(self, operators: tuple[str, ...], leaf: Callable[[int], Node], depth: int) -> Node:
-        if not operators:
-            return leaf(depth)
-        parts = [self._joined(operators[1:], leaf, depth)]
-        while self.is_next(operators[0]):
-            self.take(operators[0])
-            parts.append(self._joined(operators[1:], leaf, depth))
-        return parts[0] if len(parts) == 1 else Joined(operators[0], tuple(parts))
+        first, *rest = operators
+        parts = [self._joined(tuple(rest), leaf, depth) if rest else leaf(depth)]
+        while self.is_next(first):
+            self.place += 1
+            parts.append(self._joined(tuple(rest), leaf, depth) if rest else leaf(depth))
+        return parts[0] if len(parts) == 1 else Joined(first, tuple(parts))
 
     def _observation(self, depth: int) -> Node:
         self._check(depth)
@@ -338,7 +339,7 @@ class _Reader:
 
     def comparisons(self, depth: int) -> Node:
         """OR binds weaker than AND."""
-        return self._joined(("OR", "AND"), lambda level: self._comparison(level), depth)
+        return self._joined(("OR", "AND"), self._comparison, depth)
 
     def _comparison(self, depth: int) -> Node:
         self._check(depth)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exchange.policy import coarsen, windows
+from exchange.policy import catalogue, coarsen, windows
 from exchange.policy.terms import Floor, shipped_floor
 
 MOMENTS = st.integers(10**15, 4 * 10**15).map(
@@ -116,3 +116,18 @@ def test_the_demo_opens_every_fifteen_seconds_and_says_so() -> None:
 
 def test_ordinary_revocations_leave_at_midnight() -> None:
     assert windows.next_revocation(AT) == datetime(2026, 11, 25, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    "text", ["2026-02-30T00:00:00Z", "2026-01-01T24:00:00Z", "2016-12-31T23:59:60Z", "2026-01-01"]
+)
+def test_what_is_no_moment_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="."):
+        coarsen.instant(text)
+
+
+def test_a_key_cannot_pose_as_a_list_index() -> None:
+    obj = {"type": "indicator", "indicator_types": {"[]": "malicious-activity"}}
+    (_, leaf) = catalogue.leaves(obj)
+    assert leaf.entry is None
+    assert leaf.path == 'indicator_types."[]"'
