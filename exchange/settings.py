@@ -145,6 +145,11 @@ FILE_UPLOAD_MAX_MEMORY_SIZE = MAX_CONTENT_LENGTH
 FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.MemoryFileUploadHandler"]
 OUTBOUND_EXEMPT = _exempt(text("OUTBOUND_EXEMPT", default=""))
 
+# Blind evaluation: a new member's small quota for a day, then the full one
+TOKEN_QUOTA = number("TOKEN_QUOTA", default=20_000)
+TOKEN_QUOTA_NEW = number("TOKEN_QUOTA_NEW", default=2_000)
+TOKEN_NEW_DAYS = number("TOKEN_NEW_DAYS", default=30)
+
 INSTALLED_APPS = [
     "django.contrib.auth",
     "django.contrib.contenttypes",

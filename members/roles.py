@@ -21,6 +21,9 @@ PERMISSIONS: Mapping[str, frozenset[str]] = {
     "edit-member-policy": frozenset({OFFICER, COUNSEL}),
     "draft-floor": frozenset({FORUM_COUNSEL}),
     "activate-floor": frozenset({OPERATOR}),
+    "make-tokens": frozenset({ANALYST}),
+    "read-token-use": frozenset({ANALYST, OFFICER, COUNSEL}),
+    "read-token-alarms": frozenset({FORUM_COUNSEL, FORUM_OFFICER, OPERATOR}),
     "manage-subscriptions": frozenset({ANALYST, ADMINISTRATOR}),
     "manage-credentials": frozenset({ADMINISTRATOR, ANALYST}),
     "manage-people": frozenset({ADMINISTRATOR}),
@@ -36,6 +39,8 @@ SCOPES: Mapping[str, frozenset[str]] = {
     "api-read": frozenset({"read-holding", "read-own-originals"}),
     "api-write": frozenset({"contribute"}),
     "ledger-read": frozenset({"read-ledger"}),
+    # A scope of its own: who may ask may guess.
+    "tokens": frozenset({"make-tokens"}),
 }
 
 

@@ -54,7 +54,7 @@ class Contributions(ApiView):
         basis = wire.basis_of(request.GET) or asking(request).default_basis
         made = contribute.submit(
             asking(request),
-            _body(request),
+            body_of(request, most=settings.MAX_CONTENT_LENGTH),
             circle_id=circle_id,
             source="api",
             default_basis=basis,
@@ -81,12 +81,12 @@ class HeldObject(ApiView):
         return wire.exact(found.body)
 
 
-def _body(request: Request) -> bytes:
+def body_of(request: Request, *, most: int) -> bytes:
     """The body, its size judged before it is read; it has to say how long it is."""
     length = request.META.get("CONTENT_LENGTH") or ""
     if not length.isdigit():
         raise Refused("body.length", "Say the length of the body; chunks are taken over TAXII.")
-    if int(length) > settings.MAX_CONTENT_LENGTH:
+    if int(length) > most:
         raise wire.too_large()
     try:
         body = request._request.body

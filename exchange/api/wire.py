@@ -4,14 +4,19 @@ from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
+import orjson
 from django.http import HttpResponse, QueryDict
 
+from exchange import tokens
 from exchange.contribute import Status
-from exchange.proof.keys import b64
+from exchange.proof import oprf
+from exchange.proof.keys import b64, b64url, unb64url
 from exchange.proof.refused import Forbidden, NotFound, Refused
 from indicators.stix import vocab
 
-_STATUSES = {"body.size": 413, "body.length": 411}
+_STATUSES = {"body.size": 413, "body.length": 411, "token.quota": 429, "token.busy": 429}
+# A full batch has less than half of it.
+MOST_TOKEN_OCTETS = 1_048_576
 _FAILURES = {
     401: ("not-authenticated", "Valid credentials are needed here."),
     403: ("forbidden", "You may not do this."),
@@ -69,9 +74,72 @@ def exact(body: bytes) -> HttpResponse:
     return response
 
 
+def token_offer(found: tokens.Offer) -> dict[str, Any]:
+    """What may be asked for now."""
+    return {
+        "scheme": oprf.SCHEME,
+        "batch": tokens.BATCH,
+        "quota": {
+            "per_day": found.quota.per_day,
+            "left": found.quota.left,
+            "renews_at": found.quota.renews_at.isoformat(),
+        },
+        "circles": [
+            {"id": str(one.circle_id), "name": one.name, "key_domain": one.key_domain}
+            for one in found.seats
+        ],
+        "epochs": [
+            {"epoch": one.epoch, "live": one.is_live, "until": one.until.isoformat()}
+            for one in found.quarters
+        ],
+        "kinds": dict(oprf.NORMALISATIONS),
+    }
+
+
+def token_question(body: bytes) -> tuple[UUID, str, list[bytes]]:
+    """Circle, quarter and points: a closed form, its faults named by their place."""
+    try:
+        asked = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        raise Refused("body.json", "The body is not JSON.") from None
+    if not isinstance(asked, dict) or asked.keys() != {"circle", "epoch", "points"}:
+        raise Refused("body.form", "Say `circle`, `epoch` and `points`, and nothing else.")
+    if not isinstance(asked["epoch"], str):
+        raise Refused("body.form", "A quarter is written like 2026Q4.", "epoch")
+    points = asked["points"]
+    if not isinstance(points, list) or not 1 <= len(points) <= tokens.BATCH:
+        sentence = f"A batch is a list of 1 to {tokens.BATCH:,} points."
+        raise Refused("token.batch", sentence, "points")
+    return _uuid(asked["circle"]), asked["epoch"], [_x(x, n) for n, x in enumerate(points)]
+
+
+def token_answer(found: tokens.Evaluated, *, epoch: str) -> dict[str, Any]:
+    """The points in the order of the question."""
+    return {"epoch": epoch, "points": [b64url(x) for x in found.points], "left": found.left}
+
+
+def _uuid(value: object) -> UUID:
+    try:
+        return UUID(value if isinstance(value, str) else "")
+    except ValueError:
+        raise Refused("body.form", "Name one of your circles by its id.", "circle") from None
+
+
+def _x(value: object, place: int) -> bytes:
+    try:
+        x = unb64url(value) if isinstance(value, str) else b""
+    except Refused:
+        x = b""
+    if len(x) != tokens.OCTETS:
+        raise Refused(
+            "token.point", "A point is the base64url of 32 octets, unpadded.", f"points[{place}]"
+        )
+    return x
+
+
 def too_large() -> Refused:
     """A body over the limit."""
-    return Refused("body.size", "The body is larger than a contribution may be.")
+    return Refused("body.size", "The body is larger than it may be here.")
 
 
 def failure(status_code: int) -> dict[str, str]:

@@ -30,6 +30,7 @@ from exchange.models.releases import (
     Revocation,
     ServedNote,
 )
+from exchange.models.tokens import TokenAlarm, TokenCall, TokenDay
 
 __all__ = [
     "Attempt",
@@ -59,4 +60,7 @@ __all__ = [
     "ServedNote",
     "SigningKey",
     "Subscription",
+    "TokenAlarm",
+    "TokenCall",
+    "TokenDay",
 ]

@@ -38,7 +38,7 @@ class Scope:
     @property
     def domain(self) -> str:
         """The word for this scope in the closed schema of a keyed token."""
-        return FORUM if self.circle == FORUM else "circle"
+        return domain_of(self.circle)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,11 @@ class Quarter:
     # Contributed tokens pass only with the live one.
     is_live: bool
     until: date
+
+
+def domain_of(circle: str) -> str:
+    """How a keyed token names a circle."""
+    return FORUM if circle == FORUM else "circle"
 
 
 def epoch(moment: datetime) -> str:

@@ -6,6 +6,7 @@ SCOPES = (
     ("api-read", "Read over REST"),
     ("api-write", "Contribute over REST"),
     ("ledger-read", "Read openings of ledger entries"),
+    ("tokens", "Turn own values into tokens"),
 )
 WORDS = (
     ("member", "An organisation in the forum."),

@@ -19,6 +19,9 @@ from members import roles
         ("manage-people", {"administrator"}),
         ("manage-members", {"operator"}),
         ("operate", {"operator"}),
+        ("make-tokens", {"analyst"}),
+        ("read-token-use", {"analyst", "officer", "counsel"}),
+        ("read-token-alarms", {"forum-counsel", "forum-officer", "operator"}),
         ("unheard-of", set()),
     ],
 )
@@ -71,6 +74,11 @@ def test_a_role_is_another_one_at_the_forum(role: str, full: str | None, *, of_f
         ("ledger-read", "read-ledger", True),
         ("ledger-read", "read-holding", False),
         ("api-write", "manage-credentials", False),
+        ("tokens", "make-tokens", True),
+        ("tokens", "contribute", False),
+        ("tokens", "read-holding", False),
+        ("api-read", "make-tokens", False),
+        ("taxii-write", "make-tokens", False),
         ("unheard-of", "contribute", False),
     ],
 )
@@ -82,4 +90,5 @@ def test_a_machine_may_do_what_its_scope_says(
 
 def test_no_scope_reaches_people_keys_or_policies() -> None:
     reached = frozenset[str]().union(*roles.SCOPES.values())
-    assert reached == {"read-holding", "read-own-originals", "contribute", "read-ledger"}
+    content = {"read-holding", "read-own-originals", "contribute"}
+    assert reached == content | {"read-ledger", "make-tokens"}

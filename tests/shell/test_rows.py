@@ -12,8 +12,9 @@ from django.conf import LazySettings
 from django.db import connection, transaction
 from django.db.utils import ProgrammingError
 
-from exchange import contribute, delivery, release, review
+from exchange import contribute, delivery, release, review, tokens
 from exchange.models import Attempt, Delivery, Hold, Missing, ReleaseRecipient, Subscription
+from exchange.proof import oprf
 from indicators.models import Original, Version
 from members import onboarding
 from members.auth import Principal
@@ -22,6 +23,7 @@ from members.scope import acting
 from tests.cast import Cast
 from tests.shell import sharing
 from tests.shell.sharing import NOON, Way
+from tests.shell.test_tokens import machine
 
 pytestmark = pytest.mark.django_db
 
@@ -117,6 +119,10 @@ def scene(settings: LazySettings, tmp_path: Path) -> Scene:
         now=NOON,
     )
     assert waiting
+    settings.TOKEN_QUOTA_NEW = 1  # so that the one value raises an alarm
+    tokens.evaluate(
+        machine(cast.ana), cast.forum.id, "2026Q4", [oprf.point("handle", "ana")], now=NOON
+    )
     held = Version.objects.get(outcomes__outcome="held")
     return Scene(cast, sent, held)
 
@@ -329,7 +335,8 @@ def test_pia_sees_no_content_at_all(scene: Scene) -> None:
     tables = secured()
     with web_as(scene.cast, scene.cast.pia):
         shown = {table for table in tables if rows(table)}
-    assert shown <= {"ledger_entry", "ledger_slot"}
+    # Of an alarm the member and the day, never how much.
+    assert shown <= {"ledger_entry", "ledger_slot", "exchange_tokenalarm"}
 
 
 def test_nobody_sees_nothing(scene: Scene) -> None:
