@@ -58,6 +58,12 @@ def in_force(member_id: UUID, *, now: datetime) -> InForce:
     return InForce(floor_id, floor, row.id, policy, bytes(row.digest).hex())
 
 
+def floor_alone(*, now: datetime) -> InForce:
+    """The floor without any member's policy: the most that anybody's object can leave under."""
+    floor_id, floor = floor_in_force(now=now)
+    return InForce(floor_id, floor, None, terms.MemberPolicy.none(), "")
+
+
 def floor_in_force(*, now: datetime) -> tuple[int, terms.Floor]:
     """The forum's floor; without one, nothing is decided."""
     row = (

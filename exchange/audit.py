@@ -13,7 +13,8 @@ from uuid import UUID
 from django.db import connection
 from django.db.models import Count, Q
 
-from exchange import audiences, ledger, lens
+from exchange import audiences, departures, ledger, lens, written
+from exchange.departures import Departure
 from exchange.models import (
     FloorPolicy,
     Hold,
@@ -66,8 +67,7 @@ class Became:
     outcome: str
     sentence: str
     version_id: int | None = None
-    leaves_at: datetime | None = None
-    released_at: datetime | None = None
+    departure: Departure | None = None
     receivers: tuple[str, ...] = ()
 
 
@@ -106,8 +106,7 @@ class OwnObject:
     circle: str
     outcome: str
     sensitivity: str
-    leaves_at: datetime | None
-    released_at: datetime | None
+    departure: Departure
     holds: tuple[tuple[str, str, str, str], ...]
     told: tuple[Told, ...]
     views: tuple[lens.AudienceView, ...]
@@ -191,7 +190,12 @@ def contributions(principal: Principal, *, before: datetime | None = None) -> Pa
 
 
 def contribution(
-    principal: Principal, contribution_id: UUID, *, after: int = -1, limit: int = 200
+    principal: Principal,
+    contribution_id: UUID,
+    *,
+    after: int = -1,
+    limit: int = 200,
+    now: datetime,
 ) -> ContributionView:
     """What became of each object of one's own contribution, and who received it."""
     row = (
@@ -208,7 +212,7 @@ def contribution(
     )
     page = list(items.order_by("position")[: limit + 1])
     shown = page[:limit]
-    became = tuple(_became(shown, row)) if not is_pending else ()
+    became = tuple(_became(shown, row, now=now)) if not is_pending else ()
     return ContributionView(
         row=_contribution_row(row, counts),
         default_basis=tuple(row.default_basis),
@@ -242,8 +246,13 @@ def own_object(principal: Principal, version_id: int, *, now: datetime) -> OwnOb
         circle=outcome.circle.name,
         outcome=outcome.outcome,
         sensitivity=outcome.sensitivity,
-        leaves_at=outcome.due_at if outcome.released_at is None else None,
-        released_at=outcome.released_at,
+        departure=departures.of(
+            outcome,
+            [hold for hold in holds if hold.outcome_id == outcome.id],
+            audiences.in_force(member_id, now=now),
+            waits=departures.waiting([outcome]),
+            now=now,
+        ),
         holds=tuple((h.field_class, h.rule, h.reason, h.state) for h in holds),
         told=_told(version, holds),
         views=lens.views(principal, version_id, now=now),
@@ -395,13 +404,14 @@ def _sums(row: Contribution, counts: Counter[str]) -> tuple[tuple[str, int], ...
     return tuple((name, n) for name, n in sums if n)
 
 
-def _became(items: Sequence[Item], row: Contribution) -> list[Became]:
+def _became(items: Sequence[Item], row: Contribution, *, now: datetime) -> list[Became]:
     versions = [item.version_id for item in items if item.version_id is not None]
     outcomes = {
         outcome.version_id: outcome
         for outcome in Outcome.objects.filter(version_id__in=versions, circle_id=row.circle_id)
     }
     receivers = _receivers([outcome.id for outcome in outcomes.values()], row)
+    leaving = _departures(list(outcomes.values()), row.member_id, now=now)
     made = []
     for item in items:
         text = store.item_text(item)
@@ -414,12 +424,26 @@ def _became(items: Sequence[Item], row: Contribution) -> list[Became]:
                 outcome=_word(item, outcome),
                 sentence=text["message"],
                 version_id=item.version_id if outcome else None,
-                leaves_at=outcome.due_at if outcome and not outcome.released_at else None,
-                released_at=outcome.released_at if outcome else None,
+                departure=leaving[outcome.id] if outcome else None,
                 receivers=receivers.get(outcome.id, ()) if outcome else (),
             )
         )
     return made
+
+
+def _departures(
+    outcomes: Sequence[Outcome], member_id: UUID, *, now: datetime
+) -> Mapping[int, Departure]:
+    """What can be promised of one's own objects."""
+    holds: dict[int, list[Hold]] = defaultdict(list)
+    held = [one.id for one in outcomes if one.outcome == Outcome.Kind.HELD]
+    for hold in Hold.objects.filter(outcome_id__in=held):
+        holds[hold.outcome_id].append(hold)
+    force = audiences.in_force(member_id, now=now)
+    waits = departures.waiting(outcomes)
+    return {
+        one.id: departures.of(one, holds[one.id], force, waits=waits, now=now) for one in outcomes
+    }
 
 
 def _word(item: Item, outcome: Outcome | None) -> str:
@@ -452,16 +476,30 @@ def _receivers(outcome_ids: Sequence[int], row: Contribution) -> Mapping[int, tu
 
 
 def _told(version: Version, holds: Sequence[Hold]) -> tuple[Told, ...]:
-    acts = HoldAct.objects.filter(hold__in=[hold.id for hold in holds]).select_related("user")
+    acts = HoldAct.objects.filter(hold__in=[hold.id for hold in holds])
     told = [
-        Told(act.at, f"{act.user.name} {_ACTS.get(act.act, act.act)}", act.reason) for act in acts
+        Told(one.at, f"{_WHO.get(one.role, one.role)} {_ACTS.get(one.act, one.act)}", _said(one))
+        for one in acts
     ]
-    for read in OriginalRead.objects.filter(version=version).select_related("user"):
-        told.append(Told(read.at, f"{read.user.name} opened the original", read.reason))
+    for read in OriginalRead.objects.filter(version=version):
+        told.append(Told(read.at, f"{_WHO.get(read.role)} opened the original", _said(read)))
     return tuple(sorted(told, key=lambda one: one.at))
 
 
-_ACTS = {"release": "released the hold", "refuse": "refused it", "ask": "asked you about it"}
+_said = written.said
+# People by their role: the reader is told what was done for which reason, not whom to call.
+_WHO = {
+    "forum-counsel": "The forum's counsel",
+    "forum-officer": "The forum's officer",
+    "contributor-counsel": "Your counsel",
+    "analyst": "Your analyst",
+}
+_ACTS = {
+    "release": "released the hold",
+    "refuse": "refused it",
+    "ask": "asked you about it",
+    "answer": "answered",
+}
 
 
 def _entry(
@@ -548,9 +586,9 @@ def needs(principal: Principal) -> tuple[Needs, ...]:
 
 def reads(principal: Principal) -> tuple[Told, ...]:
     """Every opening of one's own originals by somebody else, newest first."""
-    rows = OriginalRead.objects.filter(member_id=_member(principal)).select_related("user")
+    rows = OriginalRead.objects.filter(member_id=_member(principal))
     return tuple(
-        Told(row.at, f"{row.user.name} opened one of your originals", row.reason)
+        Told(row.at, f"{_WHO.get(row.role)} opened one of your originals", _said(row))
         for row in rows.order_by("-at")[:PAGE]
     )
 

@@ -15,9 +15,10 @@ from uuid import UUID
 from django.conf import settings
 from django.db import transaction
 
-from exchange import audiences, constants, ledger, lens
+from exchange import audiences, constants, departures, holds, ledger, lens
 from exchange.celery import nudge
-from exchange.models import Hold, Missing, Outcome, ReleaseItem, Revocation
+from exchange.departures import Departure
+from exchange.models import Missing, Outcome, ReleaseItem, Revocation
 from exchange.policy import catalogue, explain, intake, windows
 from exchange.policy.outcomes import Standing
 from exchange.proof import jcs
@@ -77,7 +78,7 @@ class PreviewItem:
     stix_type: str
     outcome: str
     sentence: str
-    leaves_at: datetime | None
+    departure: Departure
     audiences: tuple[PreviewAudience, ...]
 
 
@@ -209,7 +210,9 @@ def preview(
                 stix_type=str(one.obj["type"]),
                 outcome=standing.outcome,
                 sentence=standing.sentence,
-                leaves_at=due_at(standing, force, now=now),
+                departure=departures.of_standing(
+                    standing.outcome, standing.sensitivity, force, now=now
+                ),
                 audiences=tuple(
                     PreviewAudience(view.names, view.lines, view.body)
                     for view in seen.by_position[place]
@@ -293,7 +296,8 @@ def _decide(
     kept = [result for result in stored if result.problem is None]
     rulings = audiences.standings(row, [r.obj for r in kept], force.floor, now=now)
     messages: dict[int, str] = {}
-    fresh: list[tuple[Outcome, Standing]] = []
+    fresh: list[Outcome] = []
+    held: list[holds.Held] = []
     addressed = _already_addressed(row, kept)
     for result, standing in zip(kept, rulings, strict=True):
         is_sent = result.version_id in addressed
@@ -307,12 +311,11 @@ def _decide(
         if result.version_id is None or is_sent:
             continue
         addressed.add(result.version_id)
-        fresh.append((_outcome(row, result.version_id, standing, force, now=now), standing))
-    Outcome.objects.bulk_create([outcome for outcome, _ in fresh], batch_size=2_000)
-    Hold.objects.bulk_create(
-        [hold for outcome, standing in fresh for hold in _holds(row, outcome, standing, now=now)],
-        batch_size=2_000,
-    )
+        fresh.append(_outcome(row, result.version_id, standing, force, now=now))
+        stix_type = str(result.obj["type"])
+        held.append(holds.Held(fresh[-1], stix_type, standing.holds))
+    Outcome.objects.bulk_create(fresh, batch_size=2_000)
+    holds.write(held, now=now)
     _replace_older(row, [result for result in kept if not result.is_repeat])
     return messages
 
@@ -342,23 +345,6 @@ def due_at(standing: Standing, force: audiences.InForce, *, now: datetime) -> da
     if standing.outcome != Outcome.Kind.ACCEPTED:
         return None
     return force.opening(standing.sensitivity, after=now)
-
-
-def _holds(row: Contribution, outcome: Outcome, standing: Standing, *, now: datetime) -> list[Hold]:
-    return [
-        Hold(
-            outcome=outcome,
-            member_id=row.member_id,
-            circle_id=row.circle_id,
-            field_class=reason.field_class,
-            rule=reason.rule,
-            reason=reason.reason,
-            basis=reason.basis,
-            approvers=list(reason.approvers),
-            opened_at=now,
-        )
-        for reason in standing.holds
-    ]
 
 
 def _already_addressed(row: Contribution, kept: Sequence[store.Stored]) -> set[int | None]:
@@ -433,7 +419,7 @@ def _refused_item(one: store.Candidate) -> PreviewItem:
         stix_type=str(one.obj.get("type", "")),
         outcome="refused",
         sentence=sentence,
-        leaves_at=None,
+        departure=Departure(departures.REFUSED_BY_FORM),
         audiences=(),
     )
 

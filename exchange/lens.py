@@ -5,7 +5,7 @@ policies would make of it. Nothing is written here.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -68,6 +68,27 @@ def views(principal: Principal, version_id: int, *, now: datetime) -> tuple[Audi
     )
 
 
+def once_released(
+    outcome: Outcome, *, alone: Mapping[str, Any] | None = None, now: datetime
+) -> tuple[AudienceView, ...]:
+    """What would leave of a held object once its approvers had released it.
+
+    `alone` is the object for a reader who may see nothing else of its contribution, and nothing of
+    its contributor's own policy: the floor's ruling on this one object, the most that can leave.
+    """
+    if alone is None:
+        force = audiences.in_force(outcome.member_id, now=now)
+        leaving = _contributed(outcome, now=now)
+    else:
+        force = audiences.floor_alone(now=now)
+        leaving = [_alone(outcome, alone, force, now=now)]
+    freed = [
+        replace(one, standing=_freed(one.standing)) if one.outcome_id == outcome.id else one
+        for one in leaving
+    ]
+    return foresee(outcome.contribution, freed, force, now=now).by_position[outcome.id]
+
+
 def foresee(
     contribution: Contribution,
     leaving: Sequence[lists.Leaving],
@@ -111,6 +132,25 @@ def prospective(
         )
         for place, (obj, standing) in enumerate(zip(objects, standings, strict=True))
     ]
+
+
+def _alone(
+    outcome: Outcome, obj: Mapping[str, Any], force: audiences.InForce, *, now: datetime
+) -> lists.Leaving:
+    """One object judged by itself, with what it inherits from the rest as it was decided."""
+    (standing,) = audiences.standings(outcome.contribution, [obj], force.floor, now=now)
+    least = force.floor.document["reach"]["at_least"]
+    inherited = least.get(min(outcome.sensitivity, "S3"), "clear")
+    standing = replace(
+        standing,
+        sensitivity=outcome.sensitivity,
+        reach=catalogue.stricter_tlp(standing.reach, inherited),
+    )
+    return lists.Leaving(outcome.id, outcome.version, obj, standing, nominal_at=now)
+
+
+def _freed(standing: Standing) -> Standing:
+    return cleared(standing, frozenset(reason.rule for reason in standing.holds))
 
 
 def _contributed(outcome: Outcome, *, now: datetime) -> list[lists.Leaving]:

@@ -90,7 +90,16 @@ Holdings = Mapping[tuple[UUID, UUID], Sequence[Held]]
 
 def names_of(contributor_id: UUID, leaving: Sequence[Leaving]) -> Names:
     """Resolve every reference: the contributor's own names first, then forum ids it has held."""
-    wanted = {target for one in leaving for _, target in references.of(one.obj)}
+    return _names(contributor_id, [one.obj for one in leaving])
+
+
+def is_foreign(contributor_id: UUID, obj: Mapping[str, Any]) -> bool:
+    """Whether an object of a contributor's refers to another member's."""
+    return _names(contributor_id, [obj]).is_foreign(obj, contributor_id)
+
+
+def _names(contributor_id: UUID, objects: Iterable[Mapping[str, Any]]) -> Names:
+    wanted = {target for obj in objects for _, target in references.of(obj)}
     public = frozenset(wanted & constants.ids())
     digests = {store.name_digest(contributor_id, name): name for name in wanted - public}
     rows = ForumObject.objects.filter(

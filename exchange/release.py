@@ -15,7 +15,7 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import Exists, OuterRef
 
-from exchange import audiences, ledger, lists, parcels, renditions
+from exchange import audiences, holds, ledger, lists, parcels, renditions
 from exchange.models import (
     Hold,
     Missing,
@@ -271,21 +271,8 @@ def _keep_back(row: Outcome, standing: Standing, *, now: datetime) -> None:
     else:
         Missing.objects.filter(outcome=row, due_at__lte=now).delete()
     known = set(Hold.objects.filter(outcome=row).values_list("rule", flat=True))
-    Hold.objects.bulk_create(
-        Hold(
-            outcome=row,
-            member_id=row.member_id,
-            circle_id=row.circle_id,
-            field_class=reason.field_class,
-            rule=reason.rule,
-            reason=reason.reason,
-            basis=reason.basis,
-            approvers=list(reason.approvers),
-            opened_at=now,
-        )
-        for reason in standing.holds
-        if reason.rule not in known
-    )
+    reasons = tuple(reason for reason in standing.holds if reason.rule not in known)
+    holds.write([holds.Held(row, row.version.object.stix_type, reasons)], now=now)
 
 
 def _list(

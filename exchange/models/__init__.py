@@ -1,6 +1,7 @@
 """Rows and constraints, no behaviour."""
 
 from exchange.models.deliveries import Attempt, Bundle, Delivery, Subscription
+from exchange.models.desk import HoldAct, OriginalRead, OriginalRequest, OriginalWord
 from exchange.models.entries import (
     LedgerAccount,
     LedgerCheckpoint,
@@ -16,9 +17,7 @@ from exchange.models.policies import (
     FloorPolicy,
     Forum,
     Hold,
-    HoldAct,
     MemberPolicyVersion,
-    OriginalRead,
     Outcome,
 )
 from exchange.models.releases import (
@@ -51,6 +50,8 @@ __all__ = [
     "MemberPolicyVersion",
     "Missing",
     "OriginalRead",
+    "OriginalRequest",
+    "OriginalWord",
     "Outcome",
     "Release",
     "ReleaseItem",

@@ -113,13 +113,18 @@ class Hold(models.Model):
     rule = models.TextField()
     reason = models.TextField()
     basis = models.TextField(default="")
+    stix_type = models.TextField(default="")
     approvers = ArrayField(models.TextField())
+    # The roles that have said yes since the last question; the acts are the record of it.
+    approved = ArrayField(models.TextField(), default=list)
+    # Its place in the queue, in which contributors take turns: see `exchange.holds`.
+    turn = models.BigIntegerField(default=1)
     state = models.TextField(choices=State, default=State.OPEN)
     opened_at = models.DateTimeField()
     decided_at = models.DateTimeField(null=True)
 
     class Meta:
-        """One hold for a reason; the queue reads the open ones by age."""
+        """One hold for a reason; the queue reads what waits by turn."""
 
         constraints = [
             models.UniqueConstraint(fields=["outcome", "rule"], name="one_hold_for_a_rule")
@@ -129,29 +134,15 @@ class Hold(models.Model):
                 fields=["opened_at"],
                 condition=models.Q(state__in=["open", "asked"]),
                 name="hold_queue",
-            )
+            ),
+            models.Index(
+                fields=["turn", "id"],
+                condition=models.Q(state__in=["open", "asked"]),
+                name="hold_turns",
+            ),
+            models.Index(
+                fields=["member", "turn"],
+                condition=models.Q(state__in=["open", "asked"]),
+                name="hold_turns_of_member",
+            ),
         ]
-
-
-class HoldAct(models.Model):
-    """One approver's written act on a hold."""
-
-    id = models.BigAutoField(primary_key=True)
-    hold = models.ForeignKey(Hold, on_delete=models.PROTECT, related_name="acts")
-    member = models.ForeignKey(Member, on_delete=models.PROTECT, related_name="+")
-    user = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
-    role = models.TextField()
-    act = models.TextField()
-    reason = models.TextField()
-    at = models.DateTimeField()
-
-
-class OriginalRead(models.Model):
-    """An original was opened by someone outside its contributor; written before it is shown."""
-
-    id = models.BigAutoField(primary_key=True)
-    version = models.ForeignKey(Version, on_delete=models.PROTECT, related_name="+")
-    member = models.ForeignKey(Member, on_delete=models.PROTECT, related_name="+")
-    user = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
-    reason = models.TextField()
-    at = models.DateTimeField()

@@ -12,7 +12,7 @@ from django.conf import LazySettings
 from django.db import connection, transaction
 from django.db.utils import ProgrammingError
 
-from exchange import contribute, delivery, release, review, tokens
+from exchange import contribute, delivery, openings, release, review, tokens
 from exchange.models import Attempt, Delivery, Hold, Missing, ReleaseRecipient, Subscription
 from exchange.proof import oprf
 from indicators.models import Original, Version
@@ -212,6 +212,9 @@ def test_every_table_with_content_has_rows_in_this_scene(scene: Scene) -> None:
         act="ask",
         reason="who is behind this name?",
         now=NOON,
+    )
+    openings.offer(
+        scene.cast.as_(scene.cast.abel), scene.held.pk, reason="to settle a dispute", now=NOON
     )
     Missing.objects.get_or_create(
         outcome=scene.held.outcomes.get(), recipient=scene.cast.borealis, wanted=b"x"

@@ -264,7 +264,7 @@ def test_an_attribution_needs_both_counsels_and_never_its_contributor(way: Way) 
     with pytest.raises(Forbidden):
         decide(way, way.cast.ana, hold)
     with pytest.raises(NotFound):
-        review.hold(way.cast.as_(way.cast.ben), hold.id)
+        review.hold(way.cast.as_(way.cast.ben), hold.id, now=NOON)
     with pytest.raises(Refused):
         decide(way, way.cast.dora, hold, reason="no")
     decide(way, way.cast.dora, hold)

@@ -15,7 +15,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 from tqdm import tqdm
 
-from exchange import audiences, contribute, delivery, review
+from exchange import audiences, contribute, delivery, docket, review
 from exchange.management.demo import campaign, cast, evidence
 from exchange.management.demo.scene import Parts, Scene
 from exchange.models import Hold, Outcome, ReleaseRecipient, Subscription
@@ -202,13 +202,13 @@ def _counsel(scene: Scene, main: _Sent) -> None:
     if not holds.exists():
         return
     scene.head("Counsel decides what a machine must not")
-    classes = Counter(row.field_class for row in review.queue(scene.cast.principal("Dora")))
+    classes = Counter(row.field_class for row in docket.queue(scene.cast.principal("Dora")).rows)
     scene.item(
         "Dora",
         "is the forum's counsel. Her queue shows class and reason, never text: "
         + ", ".join(f"{name} {count}" for name, count in sorted(classes.items())),
     )
-    alone = _only_by(holds, {review.FORUM_COUNSEL})
+    alone = _only_by(holds, {docket.FORUM_COUNSEL})
     if alone:
         reason = "What raised it is free text, and that does not leave anyway."
         now = timezone.now()
@@ -218,7 +218,7 @@ def _counsel(scene: Scene, main: _Sent) -> None:
         _release(scene, "Dora", alone, reason)
         scene.item("Dora", f"releases it ({alone[0].reason.rstrip('.')}) and writes: {reason}")
     both = _only_by(
-        holds.filter(field_class="C13"), {review.FORUM_COUNSEL, review.CONTRIBUTOR_COUNSEL}
+        holds.filter(field_class="C13"), {docket.FORUM_COUNSEL, docket.CONTRIBUTOR_COUNSEL}
     )
     if both:
         _release(scene, "Dora", both, "Statistical, and it names nobody.")
