@@ -16,7 +16,8 @@ SLOTS = (("from", "What you gave"), ("to", "What you received"))
 @require_GET
 def own_object(request: HttpRequest, version_id: int) -> HttpResponse:
     """One's own object as each recipient sees it, next to the original."""
-    view = audit.own_object(wire.asker(request), version_id, now=timezone.now())
+    now = timezone.now()
+    view = audit.own_object(wire.asker(request), version_id, now=now)
     chosen = request.GET.get("as", "0")
     index = int(chosen) if chosen.isdecimal() and int(chosen) < len(view.views) else 0
     seen = view.views[index] if view.views else None
@@ -28,6 +29,7 @@ def own_object(request: HttpRequest, version_id: int) -> HttpResponse:
         "index": index,
         "is_final": is_final,
         "tally": lens.tally(made),
+        "now": now,
     }
     return wire.render(request, "web/compliance/own_object.html", context)
 
@@ -77,7 +79,8 @@ def policy(request: HttpRequest) -> HttpResponse:
 
 
 def _json(value: object, name: str) -> HttpResponse:
-    body = json.dumps(value, indent=2, ensure_ascii=False, default=str)
+    # ASCII: a mark that turns the direction of a text stays a visible escape in any editor.
+    body = json.dumps(value, indent=2, default=str)
     response = HttpResponse(body, content_type="application/json")
     response["Content-Disposition"] = f'attachment; filename="{name}.json"'
     response["Cache-Control"] = "no-store"

@@ -43,13 +43,15 @@ def contribution(request: HttpRequest, contribution_id: UUID) -> HttpResponse:
     """What became of each object; asked again by the page while it is being taken in."""
     after = request.GET.get("after", "")
     principal = wire.asker(request)
+    now = timezone.now()
     view = audit.contribution(
-        principal, contribution_id, after=int(after) if after.isdecimal() else -1
+        principal, contribution_id, after=int(after) if after.isdecimal() else -1, now=now
     )
     context = {
         "view": view,
         "holds": review.of_contribution(principal, contribution_id),
         "last": view.items[-1].position if view.items else -1,
+        "now": now,
     }
     is_poll = bool(request.headers.get("HX-Request"))
     template = "web/analyst/became.html" if is_poll else "web/analyst/contribution.html"
@@ -97,7 +99,9 @@ def file(request: HttpRequest) -> HttpResponse:
         # A preview beside the form is swapped in on 200 only.
         status = 200 if request.headers.get("HX-Request") else 422
         return wire.render(request, "web/analyst/file.html", {"form": form}, status=status)
-    return wire.render(request, "web/analyst/file.html", {"form": form, "preview": shown})
+    return wire.render(
+        request, "web/analyst/file.html", {"form": form, "preview": shown, "now": now}
+    )
 
 
 def _values_checked(request: HttpRequest, step: str) -> HttpResponse:
@@ -121,6 +125,7 @@ def _values_checked(request: HttpRequest, step: str) -> HttpResponse:
         "preview": _preview(wire.asker(request), draft, now=now),
         "rows": kept,
         "carried": _carried(form),
+        "now": now,
         "step": 3,
     }
     return wire.render(request, "web/analyst/values_preview.html", context)

@@ -1,17 +1,28 @@
 """Counsel's desk: the queue by class and reason, the recorded opening, the written decision."""
 
+from urllib.parse import urlencode
 from uuid import UUID
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.urls import reverse
 from django.utils import timezone
-from django.views.decorators.http import require_http_methods
+from django.views.decorators.http import require_http_methods, require_POST
 
-from exchange import review
-from exchange.web import forms, wire
+from exchange import docket, review
+from exchange.policy import explain
+from exchange.web import forms, lens, wire
 
-_DONE = {"release": "Released", "refuse": "Refused", "ask": "Asked back"}
+_DONE = {"release": "Approved", "refuse": "Refused", "ask": "Asked back"}
+# What of the queue an address chooses: the name in the address, and in the choice.
+_PARTS = (
+    ("state", "state"),
+    ("class", "field_class"),
+    ("reason", "reason"),
+    ("type", "stix_type"),
+)
+_TITLES = {"state": "State", "class": "Class", "reason": "Reason", "type": "Type"}
 
 
 @wire.page(may="read-holds")
@@ -19,38 +30,61 @@ _DONE = {"release": "Released", "refuse": "Refused", "ask": "Asked back"}
 def holds(request: HttpRequest) -> HttpResponse:
     """The queue; a decision on one or several holds, with one written reason."""
     principal = wire.asker(request)
-    queue = review.queue(principal)
-    reason = request.GET.get("reason", "")
-    shown = [row for row in queue if not reason or row.field_class == reason]
-    form = forms.offering(
-        forms.Decision(request.POST if request.method == "POST" else None),
-        hold=tuple((str(row.id), "") for row in queue if row.may_act),
-    )
+    chosen = _chosen(request)
+    queue = docket.queue(principal, chosen, after=_uuid(request.GET.get("after", "")))
+    form = forms.Decision(request.POST if request.method == "POST" else None)
     if request.method == "POST" and form.is_valid():
-        chosen = [UUID(one) for one in form.cleaned_data["hold"]]
-        act = form.cleaned_data["act"]
-        review.act(
-            principal,
-            chosen,
-            act=act,
-            reason=form.cleaned_data["reason"],
-            now=timezone.now(),
-        )
-        count = "1 hold" if len(chosen) == 1 else f"{len(chosen)} holds"
-        messages.success(request, f"{_DONE[act]}: {count}.", extra_tags="good")
-        return redirect("web:holds")
+        return _decide(request, form)
     context = {
-        "rows": shown[:100],
-        "more": len(shown) - 100,
-        "classes": sorted({(row.field_class, row.reason) for row in queue}),
-        "reason": reason,
+        "queue": queue,
+        "chosen": chosen,
+        "filters": [_filter(request, queue, name, part) for name, part in _PARTS],
+        "query": _query(request),
         "form": form,
         "marked": set(request.POST.getlist("hold")),
         "is_forum": principal.member_id is None,
+        "may_decide": principal.may("decide-hold"),
         "acts": forms.ACTS,
+        "now": timezone.now(),
     }
-    status = 422 if form.is_bound else 200
-    return wire.render(request, "web/counsel/holds.html", context, status=status)
+    return wire.render(
+        request, "web/counsel/holds.html", context, status=422 if form.is_bound else 200
+    )
+
+
+@wire.page(may="decide-hold")
+@require_http_methods(["GET", "POST"])
+def batch(request: HttpRequest) -> HttpResponse:
+    """All of one reason at once: confirmed by their number, with one written reason."""
+    principal = wire.asker(request)
+    chosen = _chosen(request)
+    form = forms.Batch(request.POST if request.method == "POST" else None)
+    if request.method == "POST" and form.is_valid():
+        done = form.cleaned_data
+        review.act_on_all(
+            principal,
+            chosen,
+            expected=done["count"],
+            act=done["act"],
+            reason=done["reason"],
+            now=timezone.now(),
+        )
+        _say(request, done["act"], done["count"])
+        return redirect("web:holds")
+    queue = docket.queue(principal, chosen, limit=5)
+    context = {
+        "queue": queue,
+        "chosen": chosen,
+        "count": min(queue.mine, review.MOST),
+        "most": review.MOST,
+        "form": form,
+        "acts": forms.ACTS,
+        "query": _query(request),
+        "now": timezone.now(),
+    }
+    return wire.render(
+        request, "web/counsel/batch.html", context, status=422 if form.is_bound else 200
+    )
 
 
 @wire.page(may="read-holds")
@@ -58,18 +92,87 @@ def holds(request: HttpRequest) -> HttpResponse:
 def hold(request: HttpRequest, hold_id: UUID) -> HttpResponse:
     """One hold; its object only after a recorded opening with a written reason."""
     principal = wire.asker(request)
-    row = review.hold(principal, hold_id)
-    form = forms.Reason(request.POST if request.method == "POST" else None)
-    original = None
-    if form.is_bound and form.is_valid():
-        original = review.open_original(
-            principal, hold_id, reason=form.cleaned_data["reason"], now=timezone.now()
-        )
+    now = timezone.now()
+    view = review.hold(principal, hold_id, now=now)
+    is_own = view.row.contributor_is_mine
+    form = forms.Reason(request.POST if request.method == "POST" and not is_own else None)
+    opened = None
+    if request.method == "POST" and (is_own or form.is_valid()):
+        reason = "" if is_own else form.cleaned_data["reason"]
+        opened = review.opened(principal, hold_id, reason=reason, now=now)
+    made = lens.rows(_first_lines(opened), None, is_final=False)
     context = {
-        "row": row,
+        "view": view,
+        "row": view.row,
         "form": form,
-        "original": original,
-        "acts": forms.ACTS,
+        "opened": opened,
+        "tally": lens.tally(made),
+        "acts": forms.ACTS if view.row.state == "open" else forms.ACTS[1:2],
+        "may_open": principal.may("decide-hold"),
+        "now": now,
     }
     status = 422 if form.is_bound and not form.is_valid() else 200
     return wire.render(request, "web/counsel/hold.html", context, status=status)
+
+
+@wire.page(may="read-holds")
+@require_POST
+def answer(request: HttpRequest, hold_id: UUID) -> HttpResponse:
+    """What the contributor writes to counsel's question."""
+    review.answer(
+        wire.asker(request), hold_id, text=request.POST.get("answer", ""), now=timezone.now()
+    )
+    messages.success(request, "Answered: counsel has it again.", extra_tags="good")
+    return redirect("web:hold", hold_id=hold_id)
+
+
+def _first_lines(opened: review.Opened | None) -> tuple[explain.Line, ...]:
+    return opened.views[0].lines if opened is not None and opened.views else ()
+
+
+def _decide(request: HttpRequest, form: forms.Decision) -> HttpResponse:
+    chosen = form.cleaned_data["hold"]
+    act = form.cleaned_data["act"]
+    review.act(
+        wire.asker(request),
+        chosen,
+        act=act,
+        reason=form.cleaned_data["reason"],
+        now=timezone.now(),
+    )
+    _say(request, act, len(chosen))
+    query = _query(request)
+    return redirect(f"{reverse('web:holds')}?{query}" if query else "web:holds")
+
+
+def _say(request: HttpRequest, act: str, count: int) -> None:
+    many = "1 hold" if count == 1 else f"{count} holds"
+    messages.success(request, f"{_DONE[act]}: {many}.", extra_tags="good")
+
+
+def _chosen(request: HttpRequest) -> docket.Chosen:
+    return docket.Chosen(**{part: request.GET.get(name, "") for name, part in _PARTS})
+
+
+def _query(request: HttpRequest, **changed: str) -> str:
+    """The address of a part of the queue: what is chosen now, with what changes."""
+    values = {name: request.GET.get(name, "") for name, _ in _PARTS} | changed
+    return urlencode({name: value for name, value in values.items() if value})
+
+
+def _filter(
+    request: HttpRequest, queue: docket.Queue, name: str, part: str
+) -> tuple[str, list[tuple[docket.Facet, str]]]:
+    facets = queue.facets.get(part, ())
+    links = [
+        (one, _query(request, **{name: "" if one.is_chosen and name != "state" else one.value}))
+        for one in facets
+    ]
+    return _TITLES[name], links
+
+
+def _uuid(text: str) -> UUID | None:
+    try:
+        return UUID(text) if text else None
+    except ValueError:
+        return None

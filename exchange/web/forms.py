@@ -123,18 +123,37 @@ class Reason(forms.Form):
     )
 
 
-class Decision(Reason):
+class Holds(forms.Field):
+    """The holds that were marked; which of them this reader may decide, the verb judges."""
+
+    widget = forms.MultipleHiddenInput
+
+    def to_python(self, value: object) -> list[UUID]:
+        """Their ids."""
+        try:
+            return [UUID(str(one)) for one in value] if isinstance(value, list) else []
+        except ValueError:
+            raise forms.ValidationError("This is no hold.") from None
+
+
+class Judgement(Reason):
+    """What counsel decides, and why."""
+
+    act = forms.ChoiceField(
+        label="Decision", choices=ACTS, error_messages={"required": "Choose what you decide."}
+    )
+
+
+class Decision(Judgement):
     """What counsel decides on one hold or several."""
 
-    reason = forms.CharField(
-        label="Reason",
-        min_length=8,
-        max_length=2000,
-        help_text="Written down, recorded in the ledger, and shown to the contributor.",
-        widget=forms.Textarea(attrs={"rows": 3, "data-key": "a"}),
-    )
-    act = forms.ChoiceField(choices=ACTS)
-    hold = forms.MultipleChoiceField(error_messages={"required": "Mark at least one hold."})
+    hold = Holds(error_messages={"required": "Mark at least one hold."})
+
+
+class Batch(Judgement):
+    """What counsel decides on all of a reason: as many as were shown."""
+
+    count = forms.IntegerField(min_value=1, max_value=500)
 
 
 class Subscription(forms.Form):

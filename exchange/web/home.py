@@ -6,7 +6,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
-from exchange import audit, inbox, review
+from exchange import audit, docket, inbox
 from exchange.web import operator, wire
 from members.auth import Principal
 
@@ -44,7 +44,7 @@ def _compliance(request: HttpRequest, principal: Principal) -> HttpResponse:
     now = timezone.now()
     context = {
         "policies": audit.policies(principal, now=now),
-        "queue": review.queue(principal)[:SHOWN],
+        "queue": docket.queue(principal, limit=SHOWN),
         "outflow": audit.outflow(principal, since=now - NEW),
         "reads": audit.reads(principal)[:SHOWN],
         "now": now,
@@ -57,7 +57,7 @@ def _forum(request: HttpRequest, principal: Principal) -> HttpResponse:
     is_counsel = "forum-counsel" in principal.roles
     context = {
         "policies": audit.policies(principal, now=now),
-        "queue": review.queue(principal)[:SHOWN] if is_counsel else (),
+        "queue": docket.queue(principal, limit=SHOWN) if is_counsel else None,
         "is_counsel": is_counsel,
         "circles": audit.circles(principal),
         "now": now,

@@ -26,6 +26,28 @@ ROLE_WORDS = {
 }
 
 
+# Controls and marks that turn the direction of a text must not dress anything up, whoever wrote
+# it: no page has a use for one, so each is shown as the sign for what cannot be shown.
+_KEPT = "\t\n\r"
+_INERT = {
+    code: "\N{REPLACEMENT CHARACTER}"
+    for code in (
+        *range(0x20),
+        *range(0x7F, 0xA0),
+        0x061C,
+        0x200B,
+        0x200E,
+        0x200F,
+        *range(0x2028, 0x202F),
+        *range(0x2060, 0x2070),
+        0xFEFF,
+        *range(0xFFF9, 0xFFFC),
+        *range(0xE0000, 0xE0080),
+    )
+    if chr(code) not in _KEPT
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Word:
     """One word of the rail."""
@@ -90,6 +112,7 @@ def render(
             "sees_holds": principal.may("read-holds"),
         }
     response = django_render(request, template, {**frame, **context}, status=status)
+    response.content = response.content.decode().translate(_INERT).encode()
     response["Cache-Control"] = "no-store"
     return response
 

@@ -11,7 +11,7 @@ from django.urls import get_resolver
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
-from exchange import audit, inbox, review
+from exchange import audit, docket, inbox
 from members import credentials, onboarding
 from members.models import User
 from tests.cast import PASSWORD
@@ -163,7 +163,7 @@ def test_cleo_cannot_tell_what_is_there(stage: Stage, now: datetime) -> None:
     cleo = browser(stage.cast.cleo)
     held = inbox.campaigns(stage.cast.as_(stage.cast.ben), now=now)[0].card.stix_id
     version = _version(stage)
-    hold = review.queue(stage.cast.as_(stage.cast.dora))[0].id
+    hold = docket.queue(stage.cast.as_(stage.cast.dora)).rows[0].id
     pages = [
         f"/campaigns/{held}/",
         f"/campaigns/{held}/bundle/",
@@ -204,7 +204,7 @@ def test_dora_sees_reasons_first_and_text_after_a_recorded_opening(stage: Stage)
     listing = text(dora, "/holds/")
     assert "C13" in listing
     assert "Somebody Ltd" not in listing
-    hold = review.queue(stage.cast.as_(stage.cast.dora))[0].id
+    hold = docket.queue(stage.cast.as_(stage.cast.dora)).rows[0].id
     assert "Somebody Ltd" not in text(dora, f"/holds/{hold}/")
     as_owner()
     assert dora.post(f"/holds/{hold}/", {"reason": "short"}).status_code == 422
@@ -219,7 +219,7 @@ def test_dora_sees_reasons_first_and_text_after_a_recorded_opening(stage: Stage)
 
 def test_dora_decides_with_a_written_reason(stage: Stage) -> None:
     dora = browser(stage.cast.dora)
-    holds = [str(row.id) for row in review.queue(stage.cast.as_(stage.cast.dora))]
+    holds = [str(row.id) for row in docket.queue(stage.cast.as_(stage.cast.dora)).rows]
     incomplete: tuple[dict[str, str], ...] = (
         {"act": "ask"},
         {"reason": "long enough"},
@@ -240,7 +240,7 @@ def test_dora_decides_with_a_written_reason(stage: Stage) -> None:
 
 def test_ana_cannot_decide(stage: Stage) -> None:
     ana = browser(stage.cast.ana)
-    holds = [str(row.id) for row in review.queue(stage.cast.as_(stage.cast.dora))]
+    holds = [str(row.id) for row in docket.queue(stage.cast.as_(stage.cast.dora)).rows]
     form = {"hold": holds, "act": "release", "reason": "because I say so"}
     assert ana.post("/holds/", form).status_code in (403, 422)
 
@@ -340,7 +340,8 @@ def test_every_address_is_named(stage: Stage) -> None:
 
 def _version(stage: Stage) -> int:
     as_owner()
-    view = audit.contribution(stage.cast.as_(stage.cast.ana), stage.contribution)
+    ana = stage.cast.as_(stage.cast.ana)
+    view = audit.contribution(ana, stage.contribution, now=timezone.now())
     found = next(item.version_id for item in view.items if item.stix_id == stage.indicator)
     assert found is not None
     return found

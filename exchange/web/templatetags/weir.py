@@ -49,6 +49,13 @@ TYPES = {
     "threat-actor": "threat actor",
     "url": "URL",
 }
+OFFICES = {
+    "forum-counsel": "forum's counsel",
+    "contributor-counsel": "contributor's counsel",
+    "forum-officer": "forum's officer",
+    "officer": "contributor's officer",
+    "analyst": "contributor's analyst",
+}
 BAR = 120
 
 
@@ -74,6 +81,84 @@ def day(at: datetime | None) -> str:
     return format_html(
         '<time data-day datetime="{}" title="{} UTC">{}</time>', f"{utc:%Y-%m-%d}", text, text
     )
+
+
+@register.filter
+def at_utc(at: datetime | None, now: datetime) -> str:
+    """A moment that something waits for: in UTC, which windows go by, with how far it is."""
+    if at is None:
+        return ""
+    utc = at.astimezone(UTC)
+    clock = f"{utc:%H:%M:%S}" if utc.second else f"{utc:%H:%M}"
+    day_of = "" if utc.date() == now.astimezone(UTC).date() else f"{utc.day} {utc:%b}, "
+    return format_html(
+        '<time data-utc datetime="{}">{}{} UTC</time> <span class="quiet">({})</span>',
+        f"{utc:%Y-%m-%dT%H:%M:%S}Z",
+        day_of,
+        clock,
+        _from_now((at - now).total_seconds()),
+    )
+
+
+def _from_now(seconds: float) -> str:
+    if seconds <= 0:
+        return f"{_span(-seconds)} ago"
+    return f"in {_span(seconds)}"
+
+
+def _span(seconds: float) -> str:
+    for size, word in ((86_400, "day"), (3_600, "hour"), (60, "minute")):
+        if seconds >= size:
+            count = round(seconds / size)
+            return f"{count} {word}" if count == 1 else f"{count} {word}s"
+    return "less than a minute"
+
+
+@register.simple_tag
+def age(at: datetime, now: datetime) -> str:
+    """How long something has waited, as coarse as a person says it: a second would name it."""
+    return _span((now - at).total_seconds())
+
+
+@register.inclusion_tag("web/leaves.html")
+def leaves(departure: Any, now: datetime) -> dict[str, Any]:  # noqa: ANN401 - a departure; doors import no rows
+    """When something leaves, as far as it can be promised."""
+    at = departure.at
+    return {"word": departure.word, "at": at, "now": now, "at_once": at is not None and at <= now}
+
+
+@register.simple_tag
+def missing(row: Any) -> str:  # noqa: ANN401 - a line of the queue
+    """The approvers whose word is missing, and how many of how many have spoken."""
+    if row.state not in ("open", "asked"):
+        return ""
+    names = ", ".join(office(role) for role in row.missing)
+    many = len(row.approvers)
+    return f"{names} ({len(row.approved)} of {many})" if many > 1 else names
+
+
+@register.filter
+def office(role: str) -> str:
+    """A role, as one speaks of its holder."""
+    return OFFICES.get(role, role)
+
+
+@register.filter
+def stands(state: str) -> str:
+    """Where a hold stands, in words."""
+    return {"asked": "asked back"}.get(state, state)
+
+
+@register.filter
+def did(act: str) -> str:
+    """What somebody did on a hold."""
+    return {"release": "released", "refuse": "refused", "ask": "asked", "answer": "answered"}[act]
+
+
+@register.filter
+def key(act: str) -> str:
+    """The key that chooses a decision."""
+    return {"release": "a", "refuse": "r", "ask": "b"}[act]
 
 
 @register.filter

@@ -10,7 +10,7 @@ const longDay = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "sho
 function localTimes(root) {
   const today = new Date().toDateString();
   const year = new Date().getFullYear();
-  for (const node of root.querySelectorAll("time[datetime]:not([data-day])")) {
+  for (const node of root.querySelectorAll("time[datetime]:not([data-day], [data-utc])")) {
     const at = new Date(node.dateTime);
     if (Number.isNaN(at.getTime())) continue;
     const hour = at.getSeconds() ? clock.format(at) : shortClock.format(at);
@@ -60,9 +60,21 @@ document.addEventListener("keydown", (event) => {
   const named = /^[a-z?/]$/.test(event.key) && document.querySelector(`[data-key="${event.key}"]`);
   if (!named) return;
   event.preventDefault();
-  if (named.matches("a")) named.click();
+  if (named.matches("a, [type=radio]")) named.click();
   else named.focus();
+  const then = document.getElementById(named.dataset.then || "");
+  if (then) {
+    markHere();
+    then.focus();
+  }
 });
+
+// A decision by its key is about the row where one stands, unless others are marked.
+function markHere() {
+  if (document.querySelector("[data-row] input:checked")) return;
+  const box = document.querySelector("[data-row].here input[type=checkbox]");
+  if (box) box.click();
+}
 
 // data-all on a checkbox marks every row of its form.
 document.addEventListener("change", (event) => {
