@@ -14,6 +14,7 @@ from django.db import connection
 from exchange import constants
 from exchange.models import FloorPolicy, MemberPolicyVersion
 from exchange.policy import decide, terms, tokens, windows
+from exchange.policy.facts import Facts
 from exchange.policy.outcomes import Context, Standing
 from exchange.proof.refused import Refused
 from indicators.models import Contribution
@@ -149,7 +150,7 @@ def token_scope(circle_id: UUID, *, now: datetime) -> tokens.Scope:
 
 def standings(
     contribution: Contribution,
-    objects: Sequence[Mapping[str, Any]],
+    objects: Sequence[Mapping[str, Any] | Facts],
     floor: terms.Floor,
     *,
     now: datetime,

@@ -15,6 +15,7 @@ from exchange.models import ReleaseItem
 from exchange.policy import decide, tokens
 from exchange.policy.closure import Closed, Due, close
 from exchange.policy.decide import Verdict
+from exchange.policy.facts import Facts
 from exchange.policy.outcomes import Standing
 from exchange.policy.render import Shape
 from indicators import store
@@ -36,6 +37,14 @@ class Leaving:
     recipients: frozenset[UUID] = frozenset()
     # The other circles in which this very version left: who has it there keeps what it has.
     elsewhere: frozenset[UUID] = frozenset()
+
+    # What was read in the object when it was decided, so that it is read once.
+    facts: Facts | None = None
+
+    @property
+    def subject(self) -> Mapping[str, Any] | Facts:
+        """The object for those who decide and render."""
+        return self.facts or self.obj
 
     @property
     def is_observable(self) -> bool:
@@ -207,7 +216,9 @@ def audiences_of(
     for terms, members in groups.items():
         if terms.withhold_all is not None:
             continue
-        verdicts = {one.outcome_id: decide.verdict(one.obj, one.standing, terms) for one in leaving}
+        verdicts = {
+            one.outcome_id: decide.verdict(one.subject, one.standing, terms) for one in leaving
+        }
         for (refs, keys), ids in _alike(leaving, members, names, held).items():
             due = [one for one in leaving if one.outcome_id in keys]
             closed = _close(due, verdicts, dict(refs), scope)
@@ -221,14 +232,16 @@ def _alike(
     """Members by what they can resolve and what is theirs to get."""
     alike: dict[tuple[tuple[tuple[str, str], ...], frozenset[int]], list[UUID]] = defaultdict(list)
     everyone = frozenset(one.outcome_id for one in leaving if not one.recipients)
+    few = [one for one in leaving if one.recipients]
+    called: dict[UUID, list[str]] = defaultdict(list)
+    for name, row in names.objects.items():
+        called[row.id].append(name)
+    known: dict[UUID, dict[str, str]] = defaultdict(lambda: {name: name for name in names.public})
+    for (member_id, object_id), holding in held.items():
+        known[member_id] |= {name: holding[-1].stix_id for name in called.get(object_id, ())}
     for member_id in members:
-        refs = {name: name for name in names.public}
-        for name, row in names.objects.items():
-            newest = held.get((member_id, row.id), ())
-            if newest:
-                refs[name] = newest[-1].stix_id
-        own = frozenset(one.outcome_id for one in leaving if member_id in one.recipients)
-        alike[(tuple(sorted(refs.items())), everyone | own)].append(member_id)
+        own = frozenset(one.outcome_id for one in few if member_id in one.recipients)
+        alike[(tuple(sorted(known[member_id].items())), everyone | own)].append(member_id)
     return alike
 
 
@@ -241,7 +254,7 @@ def _close(
     due = [
         Due(
             key=one.outcome_id,
-            obj=one.obj,
+            obj=one.subject,
             standing=one.standing,
             verdict=verdicts[one.outcome_id],
             forum_id=one.forum_id,

@@ -7,7 +7,6 @@ from hashlib import sha256
 from typing import Any
 from uuid import UUID, uuid4
 
-import orjson
 from django.conf import settings
 from django.db import connection
 
@@ -66,7 +65,7 @@ def cut(
     to: list[int] = []
     told: list[int] = []
     size = 0
-    for part, is_twin in sorted(parts, key=_bundle_order):
+    for part, is_twin in sorted(parts, key=lambda listed: listed[0].order):
         octets = len(part.rendition.body) + 1
         if told and (len(told) == MOST_OBJECTS or size + octets > MOST_OCTETS - 128):
             parcels.append(Parcel(tuple(to), tuple(told), is_foreign, circle_only))
@@ -170,11 +169,6 @@ def mark_superseded(object_ids: set[UUID]) -> None:
     """A row is marked once every recipient of its release has a later version."""
     with connection.cursor() as cursor:
         cursor.execute(_SUPERSEDE, [list(object_ids)])
-
-
-def _bundle_order(listed: tuple[Part, bool]) -> tuple[str, str, str]:
-    body = orjson.loads(bytes(listed[0].rendition.body))
-    return (body.get("created", ""), body["id"], body.get("modified", ""))
 
 
 def _sha(value: object) -> str:

@@ -5,11 +5,10 @@ sequencer has numbered it under a published checkpoint, never before.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from secrets import SystemRandom
-from typing import Any
 from uuid import UUID
 
 from django.db import transaction
@@ -26,6 +25,8 @@ from exchange.models import (
     Rendition,
 )
 from exchange.parcels import Parcel
+from exchange.policy import decide
+from exchange.policy.facts import Facts
 from exchange.policy.outcomes import Standing, cleared
 from exchange.proof import jcs
 from exchange.renditions import Part
@@ -41,6 +42,8 @@ class _Act:
     force: audiences.InForce
     now: datetime
     parts: dict[tuple[int, str], Part] = field(default_factory=dict)
+    # What refers to another member's object, by outcome.
+    foreign: frozenset[int] = frozenset()
     # Further listings of a rendition that is held already, by rendition.
     again: dict[int, Part] = field(default_factory=dict)
     parcels: dict[UUID, list[Parcel]] = field(default_factory=lambda: defaultdict(list))
@@ -112,12 +115,12 @@ def release_contribution(contribution_id: UUID, *, now: datetime) -> int:
     groups, held = lists.audiences_of(contribution, leaving, force, names=names, now=now)
     act = _Act(contribution, force, now)
     act.parts = renditions.make(leaving, groups, held, contribution.circle_id)
-    for group in groups:  # 3
-        _list(act, leaving, group, names, held)
-    foreign = {
+    act.foreign = frozenset(
         one.outcome_id for one in leaving if names.is_foreign(one.obj, contribution.member_id)
-    }
-    _tell_circle(act, foreign, groups)
+    )
+    for group in groups:  # 3
+        _list(act, leaving, group, held)
+    _tell_circle(act, groups)
     written = _write(act)  # 4, 5
     _settle(act, leaving, groups, names)  # 6
     return written
@@ -168,11 +171,13 @@ def _due(
     rows = _still_live(rows)
     if not rows:
         return []
-    standings, objects = _decided_again(contribution, force, now=now)
+    standings, subjects = _decided_again(contribution, force, now=now)
+    approved = _approvals(rows)
     elsewhere = _elsewhere(rows)
     leaving: list[lists.Leaving] = []
     for row in rows:
-        standing = _with_approvals(row, standings[row.version_id])
+        # An approval clears the reasons that it names and nothing else.
+        standing = cleared(standings[row.version_id], approved[row.id])
         if standing.outcome != Outcome.Kind.ACCEPTED:
             _keep_back(row, standing, now=now)
             continue
@@ -180,7 +185,8 @@ def _due(
             lists.Leaving(
                 outcome_id=row.id,
                 version=row.version,
-                obj=objects[row.version_id],
+                obj=subjects[row.version_id].obj,
+                facts=subjects[row.version_id],
                 standing=standing,
                 nominal_at=freed.get(row, row.due_at or now),
                 recipients=_freed_for(row, now=now) if row.released_at else frozenset(),
@@ -239,22 +245,23 @@ def _freed_for(row: Outcome, *, now: datetime) -> frozenset[UUID]:
 
 def _decided_again(
     contribution: Contribution, force: audiences.InForce, *, now: datetime
-) -> tuple[dict[int, Standing], dict[int, dict[str, Any]]]:
+) -> tuple[dict[int, Standing], dict[int, Facts]]:
     """The whole contribution decided under the floor of now: the window's own decision."""
     items = Item.objects.filter(contribution=contribution, version__isnull=False)
     ids = list(dict.fromkeys(items.order_by("position").values_list("version_id", flat=True)))
     objects = store.originals(contribution.member_id, [pk for pk in ids if pk is not None])
-    order = [pk for pk in ids if pk in objects]
-    rulings = audiences.standings(
-        contribution, [objects[pk] for pk in order if pk is not None], force.floor, now=now
-    )
-    return {pk: ruling for pk, ruling in zip(order, rulings, strict=True) if pk}, objects
+    subjects = {pk: decide.read(objects[pk]) for pk in ids if pk is not None and pk in objects}
+    rulings = audiences.standings(contribution, list(subjects.values()), force.floor, now=now)
+    return dict(zip(subjects, rulings, strict=True)), subjects
 
 
-def _with_approvals(row: Outcome, standing: Standing) -> Standing:
-    """An approval clears the reasons that it names and nothing else."""
-    approved = Hold.objects.filter(outcome=row, state=Hold.State.RELEASED)
-    return cleared(standing, frozenset(approved.values_list("rule", flat=True)))
+def _approvals(rows: Sequence[Outcome]) -> Mapping[int, frozenset[str]]:
+    """The rules that approvers have cleared, for each of these."""
+    found: dict[int, set[str]] = defaultdict(set)
+    released = Hold.objects.filter(outcome__in=[row.pk for row in rows], state=Hold.State.RELEASED)
+    for outcome_id, rule in released.values_list("outcome_id", "rule"):
+        found[outcome_id].add(rule)
+    return defaultdict(frozenset, {key: frozenset(rules) for key, rules in found.items()})
 
 
 def _keep_back(row: Outcome, standing: Standing, *, now: datetime) -> None:
@@ -279,32 +286,65 @@ def _list(
     act: _Act,
     leaving: Sequence[lists.Leaving],
     group: lists.Audience,
-    names: lists.Names,
     held: lists.Holdings,
 ) -> None:
-    """What each recipient of one group newly gets, cut so that it depends on its own list alone."""
-    contributor, circle = act.contribution.member_id, act.contribution.circle_id
+    """What each recipient of one group newly gets, cut so that it depends on its own list alone.
+
+    Recipients that hold the same of it get the same list: it is made once for all of them.
+    """
     shapes = group.closed.shapes
+    leaves = [one for one in leaving if one.outcome_id in shapes]
+    circle = act.contribution.circle_id
     twins = lists.holders_of_equal_bytes(circle, shapes.values(), group.recipients)
+    equal: dict[UUID, set[str]] = defaultdict(set)
+    for recipient, digest in twins:
+        equal[recipient].add(digest)
+    objects = {one.version.object_id for one in leaves}
+    earlier: dict[UUID, dict[UUID, tuple[lists.Held, ...]]] = defaultdict(dict)
+    for (recipient, object_id), rows in held.items():
+        if object_id in objects:
+            earlier[recipient][object_id] = tuple(rows)
+    alike: dict[tuple[object, ...], list[UUID]] = defaultdict(list)
     for recipient in group.recipients:
-        new: dict[bool, list[tuple[Part, bool]]] = {False: [], True: []}
-        again: list[Part] = []
-        for one in leaving:
-            if one.outcome_id not in shapes:
-                continue
-            shape = shapes[one.outcome_id]
-            part = act.parts[(one.outcome_id, shape.digest)]
-            earlier = held.get((recipient, one.version.object_id), ())
-            listed = lists.listed(one, shape, earlier, circle)
-            if listed == "again":
-                again.append(_same_again(act, part, earlier[-1]))
-            elif listed == "new":
-                is_twin = (recipient, shape.digest) in twins
-                new[names.is_foreign(one.obj, contributor)].append((part, is_twin))
-                act.given[recipient].add(one.version.object_id)
-        for is_foreign, parts in new.items():
-            act.parcels[recipient] += parcels.cut(parts, is_foreign=is_foreign)
-        act.parcels[recipient] += parcels.cut([(p, False) for p in again], circle_only=True)
+        holding = frozenset(earlier[recipient].items())
+        alike[(holding, frozenset(equal[recipient]))].append(recipient)
+    for recipients in alike.values():
+        first = recipients[0]
+        made, given = _list_of(act, leaves, group, earlier[first], equal[first])
+        for recipient in recipients:
+            act.parcels[recipient] += made
+            act.given[recipient] |= given
+
+
+def _list_of(
+    act: _Act,
+    leaves: Sequence[lists.Leaving],
+    group: lists.Audience,
+    earlier: Mapping[UUID, Sequence[lists.Held]],
+    equal: Container[str],
+) -> tuple[list[Parcel], set[UUID]]:
+    """The parcels of recipients that hold this much already, and the objects newly given."""
+    circle = act.contribution.circle_id
+    new: dict[bool, list[tuple[Part, bool]]] = {False: [], True: []}
+    again: list[tuple[Part, bool]] = []
+    given: set[UUID] = set()
+    for one in leaves:
+        shape = group.closed.shapes[one.outcome_id]
+        part = act.parts[(one.outcome_id, shape.digest)]
+        before = earlier.get(one.version.object_id, ())
+        listed = lists.listed(one, shape, before, circle)
+        if listed == "again":
+            again.append((_same_again(act, part, before[-1]), False))
+        elif listed == "new":
+            is_foreign = one.outcome_id in act.foreign
+            new[is_foreign].append((part, shape.digest in equal))
+            given.add(one.version.object_id)
+    made = [
+        parcel
+        for is_foreign, parts in new.items()
+        for parcel in parcels.cut(parts, is_foreign=is_foreign)
+    ]
+    return made + parcels.cut(again, circle_only=True), given
 
 
 def _same_again(act: _Act, part: Part, newest: lists.Held) -> Part:
@@ -323,7 +363,7 @@ def _same_again(act: _Act, part: Part, newest: lists.Held) -> Part:
     return act.again[newest.rendition_id]
 
 
-def _tell_circle(act: _Act, foreign: set[int], groups: Sequence[lists.Audience]) -> None:
+def _tell_circle(act: _Act, groups: Sequence[lists.Audience]) -> None:
     """For objects that refer to another member's the contributor is told once, for the circle.
 
     By what the contributor itself gets, when it does: what others get, how alike and when would
@@ -334,7 +374,7 @@ def _tell_circle(act: _Act, foreign: set[int], groups: Sequence[lists.Audience])
         part.rendition.pk: (part, False)
         for group in own
         for key, shape in group.closed.shapes.items()
-        if key in foreign
+        if key in act.foreign
         for part in (act.parts[(key, shape.digest)],)
     }
     if parts:

@@ -1,18 +1,20 @@
 """Close the references of what is due: nobody gets one that leads nowhere.
 
 Within a contribution: take all that is due, remove what lacks an end, repeat until nothing
-changes. Pure; done once for recipients with equal terms that resolve the same names.
+changes. What is removed is found by names first, so that nearly everything is rendered once.
+Pure; done once for recipients with equal terms that resolve the same names.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from exchange.policy import render
+from exchange.policy import facts, render
 from exchange.policy.decide import Verdict
+from exchange.policy.facts import Facts
 from exchange.policy.outcomes import Standing
 from exchange.policy.tokens import Scope
-from indicators.stix import ids, references
+from indicators.stix import ids
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +22,7 @@ class Due:
     """One version that may leave, as this audience is to see it."""
 
     key: int
-    obj: Mapping[str, Any]
+    obj: Mapping[str, Any] | Facts
     standing: Standing
     verdict: Verdict
     # The id under which the forum knows it; observables get theirs from their content.
@@ -38,27 +40,52 @@ class Closed:
     left_out: Mapping[int, tuple[str, ...]]
 
 
+@dataclass(frozen=True, slots=True)
+class _Passing:
+    """One that is due and of which something may pass, with its original name."""
+
+    due: Due
+    subject: Facts
+
+    def shape(self, refs: Mapping[str, str], tokens: Scope) -> render.Shape | None:
+        due = self.due
+        return render.shape(
+            self.subject, due.verdict, due.standing, refs=refs, tokens=tokens, name=due.name
+        )
+
+    def refers_to(self, names: frozenset[str]) -> bool:
+        return not names.isdisjoint(self.due.verdict.references)
+
+
 def close(due: Sequence[Due], *, resolvable: Mapping[str, str], tokens: Scope) -> Closed:
     """The shapes of all that can leave together; `resolvable` is what was released before."""
-    passing = [one for one in due if one.verdict.withheld is None]
+    passing = [_Passing(one, facts.read(one.obj)) for one in due if one.verdict.withheld is None]
+    observables = [one for one in passing if _is_observable(one.subject)]
     refs = dict(resolvable)
-    observables = [one for one in passing if _is_observable(one.obj)]
     shapes = _observables(observables, refs, tokens)
-    others = [one for one in passing if not _is_observable(one.obj)]
-    refs.update({str(one.obj["id"]): one.forum_id for one in others})
+    known = dict(refs)
+    others = [one for one in passing if not _is_observable(one.subject)]
+    made: dict[int, render.Shape | None] = {}
     while True:
-        made = {one.key: _shape(one, refs, tokens) for one in others}
-        stuck = [one for one in others if made[one.key] is None]
+        refs = known | {one.subject.stix_id: one.due.forum_id for one in others}
+        stuck = {one.due.key for one in others if one.due.verdict.missing(refs)}
+        if not stuck:
+            fresh = [one for one in others if one.due.key not in made]
+            made |= {one.due.key: one.shape(refs, tokens) for one in fresh}
+            stuck = {one.due.key for one in others if made[one.due.key] is None}
         if not stuck:
             break
-        others = [one for one in others if made[one.key] is not None]
-        for one in stuck:
-            refs.pop(str(one.obj["id"]), None)
-            if str(one.obj["id"]) in resolvable:
-                refs[str(one.obj["id"])] = resolvable[str(one.obj["id"])]
-    shapes.update({key: shape for key, shape in made.items() if shape is not None})
-    lacking = {one.key: _lacks(one, refs) for one in passing if one.key not in shapes}
-    left_out = {one.key: _leaves_out(one, refs) for one in others}
+        gone = frozenset(one.subject.stix_id for one in others if one.due.key in stuck)
+        others = [one for one in others if one.due.key not in stuck]
+        made = {one.due.key: made[one.due.key] for one in others if _still(one, made, gone)}
+    shapes |= {key: shape for key, shape in made.items() if shape is not None}
+    lacking = {
+        one.due.key: one.due.verdict.missing(refs) for one in passing if one.due.key not in shapes
+    }
+    left_out = {
+        one.due.key: tuple(name for name in one.due.verdict.references if name not in refs)
+        for one in others
+    }
     return Closed(
         shapes,
         {key: names for key, names in lacking.items() if names},
@@ -66,40 +93,31 @@ def close(due: Sequence[Due], *, resolvable: Mapping[str, str], tokens: Scope) -
     )
 
 
+def _still(one: _Passing, made: Mapping[int, object], gone: frozenset[str]) -> bool:
+    return one.due.key in made and not one.refers_to(gone)
+
+
 def _observables(
-    due: Iterable[Due], refs: dict[str, str], tokens: Scope
+    passing: Iterable[_Passing], refs: dict[str, str], tokens: Scope
 ) -> dict[int, render.Shape]:
-    """Observables from the leaves up: an id that is made of its content must come first."""
+    """Observables from the leaves up: an id that is made of its content must come first.
+
+    In a circle of references nobody can be first: its members are made without them.
+    """
     shapes: dict[int, render.Shape] = {}
-    waiting = list(due)
-    names = {str(one.obj["id"]) for one in waiting}
+    waiting = list(passing)
     while waiting:
-        ready = [one for one in waiting if not _refers_to(one.obj, names)] or waiting
-        for one in ready:
-            names.discard(str(one.obj["id"]))
-            shape = _shape(one, refs, tokens)
+        names = frozenset(one.subject.stix_id for one in waiting)
+        ready = [one for one in waiting if not one.refers_to(names - {one.subject.stix_id})]
+        for one in ready or waiting:
+            shape = one.shape(refs, tokens)
             if shape is not None:
-                shapes[one.key] = shape
-                refs[str(one.obj["id"])] = ids.forum_sco_id({**shape.content, "type": shape.type})
-        waiting = [one for one in waiting if one not in ready]
+                shapes[one.due.key] = shape
+                refs[one.subject.stix_id] = ids.forum_sco_id(shape.content)
+        done = {one.due.key for one in ready or waiting}
+        waiting = [one for one in waiting if one.due.key not in done]
     return shapes
 
 
-def _refers_to(obj: Mapping[str, Any], names: set[str]) -> bool:
-    return any(target in names for _, target in references.of(obj) if target != obj["id"])
-
-
-def _shape(one: Due, refs: Mapping[str, str], tokens: Scope) -> render.Shape | None:
-    return render.shape(one.obj, one.verdict, one.standing, refs=refs, tokens=tokens, name=one.name)
-
-
-def _lacks(one: Due, refs: Mapping[str, str]) -> tuple[str, ...]:
-    return one.verdict.missing(frozenset(refs))
-
-
-def _leaves_out(one: Due, refs: Mapping[str, str]) -> tuple[str, ...]:
-    return tuple(name for name in one.verdict.references if name not in refs)
-
-
-def _is_observable(obj: Mapping[str, Any]) -> bool:
-    return "created" not in obj
+def _is_observable(subject: Facts) -> bool:
+    return "created" not in subject.obj

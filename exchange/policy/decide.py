@@ -50,16 +50,24 @@ class Verdict:
 
     @cached_property
     def digest(self) -> str:
-        """The SHA-256 of the canonical verdict: equal for recipients of one audience."""
-        return sha256(jcs.encode(self.document())).hexdigest()
+        """The SHA-256 of the canonical verdict: equal for recipients of one audience.
+
+        Written from parts, for rulings are few and paths are many; the same as of `document`.
+        """
+        lines = []
+        for path, ruling in self.rulings:
+            before, after = _around(ruling)
+            lines.append(before + jcs.encode(path) + after)
+        rest = jcs.encode(self._whole())
+        return sha256(b'{"rulings":[' + b",".join(lines) + b"]," + rest[1:]).hexdigest()
+
+    def _whole(self) -> dict[str, Any]:
+        return {"tlp": self.tlp, "withheld": _plain(self.withheld) if self.withheld else None}
 
     def document(self) -> dict[str, Any]:
         """The verdict as plain data, for the record."""
-        return {
-            "withheld": _plain(self.withheld) if self.withheld else None,
-            "tlp": self.tlp,
-            "rulings": [{"path": path, **_plain(ruling)} for path, ruling in self.rulings],
-        }
+        rulings = [{"path": path, **_plain(ruling)} for path, ruling in self.rulings]
+        return {**self._whole(), "rulings": rulings}
 
     def missing(self, resolvable: Container[str]) -> tuple[str, ...]:
         """The ends that the object waits for: those of groups of which none is resolvable."""
@@ -78,6 +86,13 @@ def _plain(ruling: Ruling) -> dict[str, Any]:
     if ruling.parameter is not None:
         plain["parameter"] = {"scale": ruling.parameter.scale, "step": ruling.parameter.step}
     return plain
+
+
+@lru_cache(maxsize=4_096)
+def _around(ruling: Ruling) -> tuple[bytes, bytes]:
+    """A ruling's canonical line, before and after its path."""
+    before, _, after = jcs.encode({**_plain(ruling), "path": ""}).partition(b'"path":""')
+    return before + b'"path":', after
 
 
 # --- once for all recipients ---------------------------------------------------------------------

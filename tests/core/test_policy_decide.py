@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from exchange.policy import decide
 from exchange.policy.terms import Floor, shipped_floor
+from exchange.proof import jcs
 from exchange.proof.refused import Refused
 from tests.core import policy_material as material
 
@@ -282,3 +284,13 @@ def test_what_would_match_more_without_a_part_goes_with_it(pattern: str, left: s
     if left is None:
         literals = [r for path, r in came.verdicts[0].rulings if path.startswith("pattern[")]
         assert all(ruling.treatment.name == "DROP" for ruling in literals)
+
+
+def test_the_digest_of_a_verdict_is_that_of_its_document() -> None:
+    obj = material.indicator(
+        extensions=material.context("egress-range"), **{"x_ä": 1, "lang": "en"}
+    )
+    withheld = material.indicator(pattern="[file:name = 'price']", x_own={"path": '"path":""'})
+    for one in (obj, withheld):
+        verdict = decide.verdict(one, material.stands(one), material.terms_of({"dates": "month"}))
+        assert verdict.digest == sha256(jcs.encode(verdict.document())).hexdigest()
