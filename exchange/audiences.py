@@ -18,6 +18,7 @@ from exchange.policy.facts import Facts
 from exchange.policy.outcomes import Context, Standing
 from exchange.proof.refused import Refused
 from indicators.models import Contribution
+from members import onboarding
 from members.models import Acceptance, CircleMember, Member
 
 _POLICY_LOCK = 0x57454952  # "WEIR": shared by releases, exclusive for a change of policy
@@ -101,9 +102,14 @@ def context(contribution: Contribution, *, now: datetime) -> Context:
 def by_terms(
     contributor_id: UUID, circle_id: UUID, force: InForce, *, now: datetime
 ) -> Mapping[terms.Terms, tuple[UUID, ...]]:
-    """The circle's members, the contributor among them, grouped by equal terms."""
+    """The circle's members, the contributor among them, grouped by equal terms.
+
+    A circle is as large as it has independent members: affiliates count as one.
+    """
     groups: dict[terms.Terms, list[UUID]] = defaultdict(list)
     entitled = entitlements(circle_id)
+    behind = onboarding.owners_of()
+    size = len({behind[member_id] for member_id in entitled})
     for member_id, entitlement in sorted(entitled.items()):
         joined = terms.join(
             force.floor,
@@ -112,7 +118,7 @@ def by_terms(
             contributor=str(contributor_id),
             circle=str(circle_id),
             on=now.date(),
-            circle_size=len(entitled),
+            circle_size=size,
         )
         groups[joined].append(member_id)
     return {key: tuple(ids) for key, ids in groups.items()}

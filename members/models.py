@@ -35,6 +35,8 @@ class Member(models.Model):
         "Circle", on_delete=models.PROTECT, null=True, related_name="+"
     )
     verified_domains = ArrayField(models.TextField(), default=list)
+    # Who stands behind it, as the operator has stated it; empty where the member is its own.
+    owner = models.TextField(default="")
 
     class Meta:
         """Closed words; who left has left at a time."""

@@ -1,6 +1,6 @@
 """Members and people come, are given roles and seats, and leave; each step one transaction."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -14,7 +14,7 @@ from django.db.models import F
 from django.utils.text import slugify
 
 from exchange.proof.refused import Forbidden, NotFound, Refused
-from members import roles
+from members import owners, roles
 from members.auth import Principal
 from members.models import (
     Acceptance,
@@ -31,6 +31,7 @@ from members.models import (
 from members.seals import make_data_key
 
 FEWEST_IN_CIRCLE = 3
+LONGEST_NAME = 200
 LINK_LASTS = timedelta(minutes=15)
 INVITATION_LASTS = timedelta(days=7)
 
@@ -68,9 +69,11 @@ def create_member(name: str, *, verified_domains: Iterable[str] = (), now: datet
 def create_circle(
     name: str, members: Sequence[Member], *, is_forum: bool = False, now: datetime
 ) -> Circle:
-    """A named circle; any but the forum's own begins with at least three members."""
-    if not is_forum and len({member.id for member in members}) < FEWEST_IN_CIRCLE:
-        raise Refused("circle.too-small", "A circle has at least three members.", "members")
+    """A named circle; any but the forum's own begins with at least three independent members."""
+    behind = owners_of()
+    if not is_forum and len({behind[member.id] for member in members}) < FEWEST_IN_CIRCLE:
+        sentence = "A circle has at least three members; affiliates count as one."
+        raise Refused("circle.too-small", sentence, "members")
     circle = Circle.objects.create(name=name, slug=slugify(name), is_forum=is_forum, created_at=now)
     CircleMember.objects.bulk_create(
         CircleMember(circle=circle, member=member, joined_at=now) for member in members
@@ -175,6 +178,27 @@ def accept_agreement(agreement: Agreement, user: User, *, now: datetime) -> None
         member_id=user.member_id,
         defaults={"accepted_by": user, "accepted_at": now},
     )
+
+
+@transaction.atomic
+def set_owner(member: Member, owner: str, *, by: Principal) -> None:
+    """State who stands behind a member; members of one owner count as one from this moment.
+
+    An empty name says that the member is its own.
+    """
+    _must_manage_members(by)
+    name = " ".join(owner.split())
+    if len(name) > LONGEST_NAME or not name.isprintable():
+        raise Refused("member.owner", "An owner is a name of at most 200 characters.", "owner")
+    if not Member.objects.filter(pk=member.pk).update(owner=name):
+        raise NotFound
+
+
+def owners_of() -> Mapping[UUID, str]:
+    """The ultimate owner of every member there has been: affiliates have the same."""
+    rows = list(Member.objects.values_list("id", "name", "owner"))
+    ends = owners.ultimate({name: owner for _, name, owner in rows})
+    return {member_id: ends[name] for member_id, name, _ in rows}
 
 
 @transaction.atomic

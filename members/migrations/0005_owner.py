@@ -1,0 +1,9 @@
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+    dependencies = [("members", "0004_roles_apart")]
+
+    operations = [
+        migrations.AddField(model_name="member", name="owner", field=models.TextField(default="")),
+    ]
