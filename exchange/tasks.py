@@ -4,7 +4,7 @@ from uuid import UUID
 
 from django.utils import timezone
 
-from exchange import contribute, delivery, ledger, release, revocation
+from exchange import contribute, delivery, ledger, release, revocation, statistics
 from exchange.celery import app
 
 
@@ -48,10 +48,12 @@ def drain(subscription_id: str) -> None:
 
 @app.task(name="exchange.tasks.calendar")
 def calendar() -> None:
-    """What the calendar brings: revocations and statements at midnight UTC, receipts each hour.
+    """What the calendar brings: revocations and statements at midnight UTC, receipts each hour,
+    and the tables of a quarter once it is old enough.
 
     Asked every minute, for each of them catches up: a hint that was lost costs a minute.
     """
     revocation.revoke_due(now=timezone.now())
     ledger.receive_hour(now=timezone.now())
     ledger.state_day(now=timezone.now())
+    statistics.make_due(now=timezone.now())

@@ -29,6 +29,7 @@ from exchange.models.releases import (
     Revocation,
     ServedNote,
 )
+from exchange.models.statistics import StatisticsBlock, StatisticsCell, StatisticsTable
 from exchange.models.tokens import TokenAlarm, TokenCall, TokenDay
 
 __all__ = [
@@ -60,6 +61,9 @@ __all__ = [
     "Revocation",
     "ServedNote",
     "SigningKey",
+    "StatisticsBlock",
+    "StatisticsCell",
+    "StatisticsTable",
     "Subscription",
     "TokenAlarm",
     "TokenCall",

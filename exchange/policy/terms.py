@@ -14,6 +14,7 @@ import yaml
 
 from exchange.policy.catalogue import FIELDS, TLP_ORDER
 from exchange.policy.lattice import ALL, Parameter, Ruling, Treatment, strictest
+from exchange.policy.statistics import Own, Rules
 from exchange.proof import jcs
 from exchange.proof.refused import Refused
 
@@ -164,6 +165,7 @@ def _check_floor(document: Mapping[str, Any]) -> None:
     for sensitivity in ("S0", "S1", "S2", "S3"):
         if document["windows"][sensitivity]["every_seconds"] < 0:
             raise Refused("floor.window", "A window is negative.", f"windows.{sensitivity}")
+    Rules.parse(document["statistics"])
 
 
 def _classes_in_use() -> frozenset[str]:
@@ -190,6 +192,7 @@ class MemberPolicy:
     months: bool = False
     url_path_segments: int | None = None
     backfill: str = "none"
+    statistics: Own = Own()
 
     @staticmethod
     def none() -> "MemberPolicy":
@@ -215,6 +218,7 @@ class MemberPolicy:
             months=document.get("dates", "day") == "month",
             url_path_segments=document.get("url_path_segments"),
             backfill=document.get("backfill", "none"),
+            statistics=Own.parse(_map(document, "statistics")),
         )
 
     def rule_id(self, name: str) -> str:
@@ -244,6 +248,7 @@ class MemberPolicy:
 _POLICY_FIELDS = frozenset(
     ("version", "drop_classes", "drop_types", "drop_kinds", "deny_recipients", "deny_kinds")
     + ("delay_seconds", "tlp_at_least", "min_circle", "dates", "url_path_segments", "backfill")
+    + ("statistics",)
 )
 
 

@@ -3,6 +3,7 @@
 from django.urls import path
 
 from exchange.web import account, analyst, compliance, contributing, counsel, home, operator
+from exchange.web import statistics as lane
 
 app_name = "web"
 urlpatterns = [
@@ -28,6 +29,7 @@ urlpatterns = [
     path("entries/<int:index>/opening/", compliance.opening, name="opening"),
     path("entries/<int:index>/proof/", compliance.proof, name="proof"),
     path("policy/", compliance.policy, name="policy"),
+    path("statistics/", lane.statistics, name="statistics"),
     path("settings/", account.settings_page, name="settings"),
     path("people/", account.people, name="people"),
     path("subscriptions/", account.subscriptions, name="subscriptions"),

@@ -140,7 +140,14 @@ def test_pages_fit_and_can_be_read_by_all(
     version = f"/contributions/{stage.contribution}/"
     by_name = {
         "ana": ["/", "/campaigns/", f"/campaigns/{campaign}/", f"/objects/{campaign}/", version]
-        + ["/contribute/values/", "/contribute/file/", "/entries/", "/policy/", "/help/"]
+        + [
+            "/contribute/values/",
+            "/contribute/file/",
+            "/entries/",
+            "/policy/",
+            "/statistics/",
+            "/help/",
+        ]
         + ["/subscriptions/", "/credentials/", "/people/", "/settings/"],
         "abel": ["/"],
         "dora": ["/", "/holds/"],

@@ -12,8 +12,17 @@ from django.conf import LazySettings
 from django.db import connection, transaction
 from django.db.utils import ProgrammingError
 
-from exchange import contribute, delivery, openings, release, review, tokens
-from exchange.models import Attempt, Delivery, Hold, Missing, ReleaseRecipient, Subscription
+from exchange import contribute, delivery, openings, release, review, statistics, tokens
+from exchange.models import (
+    Attempt,
+    Delivery,
+    Hold,
+    Missing,
+    ReleaseRecipient,
+    StatisticsBlock,
+    StatisticsTable,
+    Subscription,
+)
 from exchange.proof import oprf
 from indicators.models import Original, Version
 from members import onboarding
@@ -216,6 +225,9 @@ def test_every_table_with_content_has_rows_in_this_scene(scene: Scene) -> None:
     openings.offer(
         scene.cast.as_(scene.cast.abel), scene.held.pk, reason="to settle a dispute", now=NOON
     )
+    statistics.make_due(now=NOON + timedelta(days=200))
+    table = StatisticsTable.objects.first()
+    StatisticsBlock.objects.create(table=table, name="all", parts={})
     Missing.objects.get_or_create(
         outcome=scene.held.outcomes.get(), recipient=scene.cast.borealis, wanted=b"x"
     )
