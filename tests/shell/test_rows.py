@@ -226,7 +226,7 @@ def test_every_table_with_content_has_rows_in_this_scene(scene: Scene) -> None:
         scene.cast.as_(scene.cast.abel), scene.held.pk, reason="to settle a dispute", now=NOON
     )
     statistics.make_due(now=NOON + timedelta(days=200))
-    table = StatisticsTable.objects.first()
+    table = StatisticsTable.objects.earliest("id")
     StatisticsBlock.objects.create(table=table, name="all", parts={})
     Missing.objects.get_or_create(
         outcome=scene.held.outcomes.get(), recipient=scene.cast.borealis, wanted=b"x"
