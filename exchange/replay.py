@@ -1,1 +1,0 @@
-"""Preview and replay: what a draft policy would release and remove, beside the policy in force."""
