@@ -31,6 +31,7 @@ app.conf.beat_schedule = {
         ("open_windows", 5.0, "render"),
         ("sweep", 5.0, "deliver"),
         ("accept_waiting", 10.0, "render"),
+        ("previews", 10.0, "render"),
         ("calendar", 60.0, "render"),
     )
 }

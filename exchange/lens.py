@@ -14,7 +14,7 @@ from exchange import audiences, lists
 from exchange.models import Hold, Outcome, ReleaseItem
 from exchange.policy import catalogue, decide, explain, render
 from exchange.policy.outcomes import Standing, cleared
-from exchange.policy.terms import Terms
+from exchange.policy.terms import Floor, Terms
 from exchange.proof.refused import NotFound
 from indicators import store
 from indicators.models import Contribution, ForumObject, Item, Version
@@ -56,8 +56,8 @@ def views(principal: Principal, version_id: int, *, now: datetime) -> tuple[Audi
     )
     if outcome is None:
         raise NotFound
-    leaving = _contributed(outcome, now=now)
     force = audiences.in_force(outcome.member_id, now=now)
+    leaving = _contributed(outcome, force.floor, now=now)
     seen = foresee(outcome.contribution, leaving, force, now=now)
     chosen = seen.by_position[outcome.id]
     if outcome.released_at is not None:
@@ -78,7 +78,7 @@ def once_released(
     """
     if alone is None:
         force = audiences.in_force(outcome.member_id, now=now)
-        leaving = _contributed(outcome, now=now)
+        leaving = _contributed(outcome, force.floor, now=now)
     else:
         force = audiences.floor_alone(now=now)
         leaving = [_alone(outcome, alone, force, now=now)]
@@ -112,6 +112,20 @@ def foresee(
             made += _shut_out(by_terms, named)
         found[one.outcome_id] = made
     return Foreseen(found)
+
+
+def under(outcome: Outcome, force: audiences.InForce, *, now: datetime) -> tuple[AudienceView, ...]:
+    """One's own object as each audience would see it under other policies than today's."""
+    leaving = _contributed(outcome, force.floor, now=now)
+    return foresee(outcome.contribution, leaving, force, now=now).by_position[outcome.id]
+
+
+def alone_under(
+    outcome: Outcome, obj: Mapping[str, Any], force: audiences.InForce, *, now: datetime
+) -> tuple[AudienceView, ...]:
+    """An opened object under a floor, for a reader who may see nothing else of its contribution."""
+    leaving = [_alone(outcome, obj, force, now=now)]
+    return foresee(outcome.contribution, leaving, force, now=now).by_position[outcome.id]
 
 
 def prospective(
@@ -153,7 +167,7 @@ def _freed(standing: Standing) -> Standing:
     return cleared(standing, frozenset(reason.rule for reason in standing.holds))
 
 
-def _contributed(outcome: Outcome, *, now: datetime) -> list[lists.Leaving]:
+def _contributed(outcome: Outcome, floor: Floor, *, now: datetime) -> list[lists.Leaving]:
     """The whole contribution as it stands now, so that what refers to what is seen."""
     contribution = outcome.contribution
     rows = {
@@ -167,7 +181,6 @@ def _contributed(outcome: Outcome, *, now: datetime) -> list[lists.Leaving]:
     ids = [pk for pk in items.order_by("position").values_list("version_id", flat=True) if pk]
     objects = store.originals(contribution.member_id, ids)
     order = [pk for pk in dict.fromkeys(ids) if pk in objects]
-    _, floor = audiences.floor_in_force(now=now)
     rulings = audiences.standings(contribution, [objects[pk] for pk in order], floor, now=now)
     standings = dict(zip(order, rulings, strict=True))
     approved = _approved(list(rows.values()))

@@ -4,8 +4,8 @@ from uuid import UUID
 
 from django.utils import timezone
 
-from exchange import contribute, delivery, ledger, release, revocation, statistics
-from exchange.celery import app
+from exchange import contribute, delivery, ledger, release, replay, revocation, statistics
+from exchange.celery import app, nudge
 
 
 @app.task(name="exchange.tasks.accept")
@@ -44,6 +44,21 @@ def sweep() -> None:
 def drain(subscription_id: str) -> None:
     """Send what one subscription waits for."""
     delivery.drain(UUID(subscription_id))
+
+
+# A part is a second or two; one contribution of 20,000 objects is a part of its own.
+@app.task(name="exchange.tasks.preview", soft_time_limit=280, time_limit=300)
+def preview(preview_id: str) -> None:
+    """Decide one part of a preview, and queue up again behind what else is due."""
+    if replay.work(UUID(preview_id), now=timezone.now()):
+        nudge("exchange.tasks.preview", preview_id, queue="render")
+
+
+@app.task(name="exchange.tasks.previews")
+def previews() -> None:
+    """Take up the previews whose hint was lost, or whose worker."""
+    for preview_id in replay.standing_still(now=timezone.now()):
+        nudge("exchange.tasks.preview", str(preview_id), queue="render")
 
 
 @app.task(name="exchange.tasks.calendar")

@@ -20,6 +20,7 @@ from exchange.models.policies import (
     MemberPolicyVersion,
     Outcome,
 )
+from exchange.models.previews import Preview, PreviewAudience, PreviewLine, PreviewPart
 from exchange.models.releases import (
     Missing,
     Release,
@@ -54,6 +55,10 @@ __all__ = [
     "OriginalRequest",
     "OriginalWord",
     "Outcome",
+    "Preview",
+    "PreviewAudience",
+    "PreviewLine",
+    "PreviewPart",
     "Release",
     "ReleaseItem",
     "ReleaseRecipient",

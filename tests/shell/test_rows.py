@@ -12,7 +12,7 @@ from django.conf import LazySettings
 from django.db import connection, transaction
 from django.db.utils import ProgrammingError
 
-from exchange import contribute, delivery, openings, release, review, statistics, tokens
+from exchange import contribute, delivery, openings, release, replay, review, statistics, tokens
 from exchange.models import (
     Attempt,
     Delivery,
@@ -120,6 +120,7 @@ def scene(settings: LazySettings, tmp_path: Path) -> Scene:
     contribute.withdraw(cast.as_(cast.ana), link["id"], now=NOON)
     sharing.feed(cast.borealis)
     waiting = way.give(sharing.campaign(), now=NOON + timedelta(minutes=1))
+    _preview(cast)
     contribute.submit(
         cast.as_(cast.ana),
         sharing.bundle(sharing.campaign()),
@@ -134,6 +135,20 @@ def scene(settings: LazySettings, tmp_path: Path) -> Scene:
     )
     held = Version.objects.get(outcomes__outcome="held")
     return Scene(cast, sent, held)
+
+
+def _preview(cast: Cast) -> None:
+    """Abel looks at what a draft of his own policy would change."""
+    asked = replay.start(
+        cast.as_(cast.abel),
+        kind="member",
+        member_id=cast.aurora.id,
+        document={"version": 2, "drop_kinds": ["reseller-domain"]},
+        since=NOON - timedelta(days=1),
+        until=NOON + timedelta(hours=1),
+        now=NOON,
+    )
+    assert not replay.work(asked, now=NOON)
 
 
 def _sco_id(stix_type: str = "ipv4-addr") -> str:
@@ -301,6 +316,7 @@ def test_ana_sees_her_own(scene: Scene) -> None:
         f"indicators_{name}"
         for name in "contribution submission forumobject version original observable item".split()
     ] + [f"exchange_{name}" for name in "outcome hold revocation memberpolicyversion".split()]
+    owned += [f"exchange_preview{name}" for name in ("", "part", "audience", "line")]
     counts = {table: len(rows(table)) for table in owned}
     with web_as(scene.cast, scene.cast.ana):
         for table in owned:

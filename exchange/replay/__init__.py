@@ -1,0 +1,43 @@
+"""Preview and replay: what a draft policy would release and remove, beside the policy in force.
+
+Asked for by a person (`asking`), decided by workers part by part (`working`, `deciding`), read in
+pages (`reading`). What is kept names objects, paths, classes and rules, and never a value.
+"""
+
+from exchange.replay.asking import Estimate, Finished, cancel, estimate, finished_for, start
+from exchange.replay.reading import (
+    Asked,
+    Audience,
+    Count,
+    Filters,
+    Line,
+    Opened,
+    Page,
+    lines,
+    open_line,
+    overview,
+    recent,
+)
+from exchange.replay.working import standing_still, work
+
+__all__ = [
+    "Asked",
+    "Audience",
+    "Count",
+    "Estimate",
+    "Filters",
+    "Finished",
+    "Line",
+    "Opened",
+    "Page",
+    "cancel",
+    "estimate",
+    "finished_for",
+    "lines",
+    "open_line",
+    "overview",
+    "recent",
+    "standing_still",
+    "start",
+    "work",
+]
