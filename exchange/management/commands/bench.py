@@ -22,13 +22,18 @@ from exchange.management import environment, processes, services
 class Command(BaseCommand):
     """Make a database, hand over to `bench_run`, drop the database."""
 
-    help = "Measure: `policy` (deciding and rendering). Prints ratios, and the bars they must meet."
+    help = (
+        "Measure: `policy` (deciding and rendering), `preview` (a draft floor over what is stored)."
+        " Prints ratios, and the bars they must meet."
+    )
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Which benchmark, and how large."""
         parser.add_argument("name", help="which benchmark, for example policy")
         parser.add_argument("--objects", type=int, nargs="*", default=[], help="how many objects")
+        parser.add_argument("--recipients", type=int, help="of a preview")
+        parser.add_argument("--audiences", type=int, help="of a preview, at most 4")
 
     def handle(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - Django's
         """PostgreSQL from its wheel, or the server in DATABASE_URL: never a database in use."""
@@ -50,6 +55,8 @@ class Command(BaseCommand):
         )
         execute_from_command_line(["manage.py", "migrate", "--verbosity=0", "--skip-checks"])
         sizes = ["--objects", *map(str, options["objects"])] if options["objects"] else []
+        for name in ("recipients", "audiences"):
+            sizes += [f"--{name}", str(options[name])] if options[name] else []
         execute_from_command_line(
             ["manage.py", "bench_run", options["name"], *sizes, "--skip-checks"]
         )

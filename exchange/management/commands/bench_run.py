@@ -2,15 +2,17 @@
 
 import sys
 from argparse import ArgumentParser
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from exchange.management.bench import policy
+from exchange.management.bench import policy, preview
 from exchange.management.bench.report import Report
 
-BENCHES: dict[str, Callable[[Sequence[int], Report], None]] = {"policy": policy.run}
+BENCHES: dict[str, Callable[..., None]] = {"policy": policy.run, "preview": preview.run}
+# What a benchmark asks for beside the number of objects.
+MORE = {"policy": (), "preview": ("recipients", "audiences")}
 
 
 class Command(BaseCommand):
@@ -22,10 +24,13 @@ class Command(BaseCommand):
         """Which one, and how large."""
         parser.add_argument("name", choices=sorted(BENCHES))
         parser.add_argument("--objects", type=int, nargs="*", default=[])
+        parser.add_argument("--recipients", type=int, default=preview.RECIPIENTS)
+        parser.add_argument("--audiences", type=int, default=preview.AUDIENCES)
 
     def handle(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - Django's
         """Print its figures; a bar that was missed ends with status 1."""
         report = Report(self.stdout.write, [])
-        BENCHES[options["name"]](options["objects"], report)
+        more = {name: options[name] for name in MORE[options["name"]]}
+        BENCHES[options["name"]](options["objects"], report, **more)
         if report.missed:
             sys.exit(1)
