@@ -139,7 +139,9 @@ def checked(kind: str, value: str) -> str:
     if kind not in NORMALISATIONS:
         raise Refused("token.kind", f"One of {', '.join(NORMALISATIONS)}.", "kind")
     text = normalise(kind, value)
-    if not text or len(text) > LONGEST_VALUE or any(0xD800 <= ord(c) < 0xE000 for c in text):
+    # Half of a surrogate pair is no text, and a control character was never meant.
+    is_odd = any(unicodedata.category(char) in ("Cc", "Cs") for char in text)
+    if not text or len(text) > LONGEST_VALUE or is_odd:
         raise Refused("token.value", "A value is empty, too long, or no text.")
     if not _FORMS.get(NORMALISATIONS[kind], bool)(text):
         raise Refused("token.value", f"A value is no {kind}.")

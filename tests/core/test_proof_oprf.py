@@ -229,6 +229,7 @@ def test_a_spelling_once_made_stays(kind: str, value: str) -> None:
         ("device", "x" * 4_096, ""),
         ("device", "x" * 4_097, "token.value"),
         ("device", "\ud800", "token.value"),
+        ("device", "a\nb", "token.value"),
         ("api-key", "weir_1", "token.kind"),
         ("unheard-of", "x", "token.kind"),
     ],
