@@ -123,8 +123,11 @@ def _pattern_strings(subject: Facts) -> Iterator[tuple[str, str]]:
         if not (formal and entry is not None and catalogue.fits(entry.grammar, literal.value)):
             yield f"pattern[{literal.index}]", value
         # What is judged as a literal is taken out of the text, so that `cluster_token = '…'`
-        # does not read as a password; what is left (comments, paths) is judged as text.
+        # does not read as a password, and so is a path that the catalogue knows, for
+        # `token:key_epoch` would too; what is left (comments, paths) is judged as text.
         text = text.replace(f"'{value}'", "")
+        if entry is not None:
+            text = text.replace(literal.place, "")
     yield "pattern", text
 
 

@@ -44,6 +44,7 @@ def test_a_secret_is_refused_wherever_it_stands(text: str) -> None:
         material.indicator(description="id 9934f1fc-d529-56e9-a187-b3a1e379645c was seen"),
         material.indicator(pattern=f"[account-cluster:cluster_token = '{'0c4f' * 16}']"),
         material.indicator(pattern=f"[file:hashes.'SHA-256' = '{'0c4f' * 16}']"),
+        material.indicator(pattern="[keyed-token:key_epoch = '2026Q4']"),
         {"type": "url", "id": "url--1", "value": "https://relay.example/v1/chat/completions/new"},
     ],
 )
