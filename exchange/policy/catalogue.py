@@ -14,12 +14,16 @@ from exchange.policy import coarsen
 Part = str | int
 Parts = tuple[Part, ...]
 ANY = 0  # any list index, in the shape of a path; no key of an object can pose as one
+# The entries by the parts of their paths, one below the other; an entry itself stands under None.
+_Tree = dict[Any, Any]
+_NOTHING: _Tree = {}
 
 FIELDS: dict[str, Any] = tomllib.loads(
     Path(__file__).with_name("fields.toml").read_text(encoding="utf-8")
 )
 WORDS: dict[str, tuple[str, ...]] = {name: tuple(words) for name, words in FIELDS["words"].items()}
 TLP: dict[str, str] = FIELDS["tlp"]
+_TLP_IDS = {level: marking for marking, level in reversed(TLP.items())}
 TLP_ORDER = ("clear", "green", "amber", "amber+strict", "red")
 CONTEXT: str = FIELDS["context"]["id"]
 CONTEXT_TYPES = frozenset(FIELDS["context"]["types"])
@@ -49,7 +53,7 @@ class Leaf(NamedTuple):
 
 def tlp_id(level: str) -> str:
     """The published TLP 2.0 marking of a level."""
-    return next(marking for marking, named in TLP.items() if named == level)
+    return _TLP_IDS[level]
 
 
 def stricter_tlp(*levels: str) -> str:
@@ -60,31 +64,29 @@ def stricter_tlp(*levels: str) -> str:
 def leaves(obj: Mapping[str, Any]) -> tuple[Leaf, ...]:
     """Every leaf of an object in its order; an empty list or object is a leaf too."""
     found: list[Leaf] = []
-    entries = _ENTRIES.get(str(obj.get("type", "")), {})
+    known = _TREES.get(str(obj.get("type", "")), _NOTHING)
     for key, value in obj.items():
-        _gather(value, (key,), (key,), _step("", key), entries, found)
+        _gather(value, (key,), _step("", key), known.get(key, _NOTHING), found)
     return tuple(found)
 
 
 def _gather(
     value: Any,  # noqa: ANN401 - any JSON value
     parts: Parts,
-    shape: Parts,
     path: str,
-    entries: Mapping[Parts, Entry],
+    known: _Tree,
     found: list[Leaf],
 ) -> None:
-    if isinstance(value, dict) and value:
+    if value and isinstance(value, dict):
         for key, below in value.items():
-            deeper = (*shape, key)
-            _gather(below, (*parts, key), deeper, _step(path, key), entries, found)
-    elif isinstance(value, list) and value:
-        inside = (*shape, ANY)
+            _gather(below, (*parts, key), _step(path, key), known.get(key, _NOTHING), found)
+    elif value and isinstance(value, list):
+        inside = known.get(ANY, _NOTHING)
         for index, below in enumerate(value):
-            _gather(below, (*parts, index), inside, f"{path}[{index}]", entries, found)
+            _gather(below, (*parts, index), f"{path}[{index}]", inside, found)
     else:
-        known = entries.get(shape)
-        found.append(Leaf(parts, path, value, known, known is not None and known.fits(value)))
+        entry = known.get(None)
+        found.append(Leaf(parts, path, value, entry, entry is not None and entry.fits(value)))
 
 
 def _step(path: str, part: str) -> str:
@@ -262,7 +264,18 @@ def _entries_of(stix_type: str, row: Mapping[str, Any]) -> dict[Parts, Entry]:
     return entries
 
 
+def _tree(entries: Mapping[Parts, Entry]) -> _Tree:
+    tree: _Tree = {}
+    for shape, known in entries.items():
+        node = tree
+        for part in shape:
+            node = node.setdefault(part, {})
+        node[None] = known
+    return tree
+
+
 _ENTRIES = {name: _entries_of(name, row) for name, row in FIELDS["types"].items()}
+_TREES = {name: _tree(entries) for name, entries in _ENTRIES.items()}
 _PATTERN = {path: _entry(text) for path, text in FIELDS["pattern"].items()}
 _NEEDS = {
     name: tuple(tuple(group.split("|")) for group in row.get("needs", ()))

@@ -111,11 +111,8 @@ def _as_words(name: str) -> str:
 
 
 def _hits(text: str) -> set[str]:
-    hits = {_PLAIN[index] for index in _SET.Match(text) or ()}
-    for detector_id, check in _CHECKS:
-        if detector_id not in hits and check(text):
-            hits.add(detector_id)
-    return hits
+    found = [_WHICH[index] for index in _SET.Match(text) or ()]
+    return {detector for detector, check in (*found, *_ROUTINES) if check is None or check(text)}
 
 
 def _luhn(text: str) -> bool:
@@ -142,20 +139,17 @@ def _iban_sum(run: str) -> bool:
     return 15 <= len(run) <= 34 and int(number) % 97 == 1
 
 
-_ROUTINES: dict[str, Callable[[str], bool]] = {"luhn": _luhn, "iban": _iban}
+Check = Callable[[str], bool]
 
 
-def _conditional(row: dict[str, str]) -> Callable[[str], bool]:
-    if "routine" in row:
-        return _ROUTINES[row["routine"]]
+def _conditional(row: dict[str, str]) -> Check:
+    """What must hold beside the pattern, around one of its matches."""
     hit = re2.compile(f"(?i){row['pattern']}")
     unless = re2.compile(f"(?i){row['unless_after']}") if "unless_after" in row else None
     needed = re2.compile(f"(?i){row['with_after']}") if "with_after" in row else None
     ending = row.get("unless_ends")
 
     def check(text: str) -> bool:
-        if hit.search(text) is None:  # much cheaper than to look for all of none
-            return False
         for match in hit.finditer(text):
             after = text[match.end() :]
             if ending and match.group(0).lower().endswith(ending):
@@ -169,22 +163,27 @@ def _conditional(row: dict[str, str]) -> Callable[[str], bool]:
     return check
 
 
-def _compiled() -> tuple[Any, list[str], list[tuple[str, Callable[[str], bool]]]]:
+def _compiled() -> tuple[Any, list[tuple[str, Check | None]], tuple[tuple[str, Check], ...]]:
+    """All patterns as one set, what is asked beside each, and the routines that have none."""
     options = re2.Options()
     options.case_sensitive = False
     options.log_errors = False
     patterns = re2.Set.SearchSet(options)
-    plain: list[str] = []
-    checks: list[tuple[str, Callable[[str], bool]]] = []
+    which: list[tuple[str, Check | None]] = []
+    routines: list[tuple[str, Check]] = []
+    named: dict[str, Check] = {"luhn": _luhn, "iban": _iban}
     for row in _ROWS:
         for pattern in row["patterns"]:
             if isinstance(pattern, str):
                 patterns.Add(pattern)
-                plain.append(row["id"])
+                which.append((row["id"], None))
+            elif "routine" in pattern:
+                routines.append((row["id"], named[pattern["routine"]]))
             else:
-                checks.append((row["id"], _conditional(pattern)))
+                patterns.Add(pattern["pattern"])
+                which.append((row["id"], _conditional(pattern)))
     patterns.Compile()
-    return patterns, plain, checks
+    return patterns, which, tuple(routines)
 
 
-_SET, _PLAIN, _CHECKS = _compiled()
+_SET, _WHICH, _ROUTINES = _compiled()

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import ip_network
-from typing import Any
 
 from exchange.policy import catalogue, detectors, facts
 from exchange.policy.catalogue import TLP
@@ -142,11 +141,10 @@ def texts_of(subject: Facts) -> Iterator[str]:
     for leaf in subject.leaves:
         if leaf.parts[0] in _UNREAD:
             continue
-        entry = catalogue.entry(subject.stix_type, leaf.parts)
-        yield from (str(part) for part in leaf.parts if _is_odd(part, entry))
-        if isinstance(leaf.value, str) and (
-            entry is None or not _is_formal(entry.field_class, entry.grammar, leaf.value)
-        ):
+        entry = leaf.entry
+        if entry is None:  # the name of an unknown property is the contributor's text too
+            yield from (str(part) for part in leaf.parts if _is_odd(part))
+        if isinstance(leaf.value, str) and not _is_formal(entry, leaf.value, fits=leaf.fits):
             yield leaf.value
     for literal in subject.literals:
         if isinstance(literal.value, str) and not _passes(literal):
@@ -155,17 +153,19 @@ def texts_of(subject: Facts) -> Iterator[str]:
         yield str(subject.obj.get("pattern", ""))
 
 
-def _is_formal(field_class: str, grammar: str, value: Any) -> bool:  # noqa: ANN401 - JSON
-    if field_class in _TYPED or catalogue.fits("ref", value):
+def _is_formal(entry: catalogue.Entry | None, value: str, *, fits: bool) -> bool:
+    if entry is None:
+        return False
+    if entry.field_class in _TYPED or (fits and entry.grammar != "text"):
         return True
-    return grammar != "text" and catalogue.fits(grammar, value)
+    return catalogue.fits("ref", value)
 
 
-def _is_odd(part: str | int, entry: catalogue.Entry | None) -> bool:
-    # The name of an unknown property is the contributor's text too.
-    return entry is None and isinstance(part, str) and not part.startswith("extension")
+def _is_odd(part: str | int) -> bool:
+    return isinstance(part, str) and not part.startswith("extension")
 
 
 def _passes(literal: Literal) -> bool:
     entry = literal.entry
-    return entry is not None and _is_formal(entry.field_class, entry.grammar, literal.value)
+    fits = entry is not None and entry.fits(literal.value)
+    return _is_formal(entry, str(literal.value), fits=fits)

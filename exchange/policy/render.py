@@ -8,7 +8,7 @@ from ipaddress import ip_network
 from typing import Any
 
 from exchange.policy import catalogue, coarsen, facts, tokens
-from exchange.policy.catalogue import CONTEXT, CONTEXT_TYPES, WORDS, Parts
+from exchange.policy.catalogue import CONTEXT, CONTEXT_TYPES, WORDS, Leaf, Part, Parts
 from exchange.policy.decide import Verdict
 from exchange.policy.facts import Facts
 from exchange.policy.lattice import Ruling, Treatment
@@ -29,7 +29,9 @@ TOKEN_KINDS = {
 KEYED = "keyed-token"
 _NOWHERE = {"type": "ipv4-addr", "spec_version": "2.1", "value": "0.0.0.0"}  # noqa: S104 - none
 _ORDERED = frozenset({"profile", "bands", "protocols"})  # the order of these says something
-_MINTED = frozenset({"object_marking_refs", "pattern", "valid_until"})
+PHASES = "kill_chain_phases"
+# Made anew, each by its own function.
+_MINTED = frozenset({"object_marking_refs", "pattern", "valid_until", PHASES})
 
 
 @dataclass(frozen=True)
@@ -214,48 +216,64 @@ def _put_extensions(content: dict[str, Any], said: dict[str, Any], work: _Work) 
 def _passing(work: _Work) -> dict[str, Any]:
     """What passes of an object, changed as its ruling says, in its own nesting."""
     by_path = work.verdict.by_path
-    content: dict[Any, Any] = {}
+    content: dict[str, Any] = {}
+    lists: list[tuple[list[Any], Leaf]] = []
     for leaf in work.subject.leaves:
         ruling = by_path.get(leaf.path)
         if ruling is None or ruling.treatment is Treatment.DROP or leaf.parts[0] in _MINTED:
             continue
         change = _CHANGES.get(ruling.field_class)
         value = leaf.value if change is None else change(leaf.value, ruling, leaf.parts, work)
-        if value is not GONE:
-            _put(content, leaf.parts, value)
-    stix_type = work.subject.stix_type
-    return {
-        key: _unfolded(value, (key,), stix_type) if isinstance(value, dict) else value
-        for key, value in content.items()
-    }
+        if value is GONE:
+            continue
+        if len(leaf.parts) == 1:
+            content[str(leaf.parts[0])] = value
+            continue
+        *way, name, last = leaf.parts
+        node = _node(content, way)
+        if not isinstance(last, int):
+            node.setdefault(name, {})[last] = value
+        elif name in node:
+            node[name].append(value)
+        else:
+            node[name] = [value]
+            lists.append((node[name], leaf))
+    for items, leaf in lists:
+        items[:] = _canonical_list(items, leaf)
+    phases = _phases(work)
+    if phases:
+        content[PHASES] = phases
+    return content
 
 
-def _put(content: dict[Any, Any], parts: Parts, value: object) -> None:
-    """Put a value in its place; a list is kept as a table by index until all is there."""
-    for part in parts[:-1]:
+def _node(content: dict[Any, Any], way: list[Part]) -> dict[Any, Any]:
+    for part in way:
         content = content.setdefault(part, {})
-    content[parts[-1]] = value
+    return content
 
 
-def _unfolded(value: Any, parts: Parts, stix_type: str) -> Any:  # noqa: ANN401 - any JSON value
-    if not isinstance(value, dict):
-        return value
-    built = {key: _unfolded(below, (*parts, key), stix_type) for key, below in value.items()}
-    if isinstance(next(iter(value)), int):
-        return _canonical_list(list(built.values()), parts, stix_type)
-    return built
+def _phases(work: _Work) -> list[dict[str, str]]:
+    """The only list of objects that passes: in the order of the kill chain, each once."""
+    by_path = work.verdict.by_path
+    names = [
+        leaf.value
+        for leaf in work.subject.leaves
+        if leaf.parts[0] == PHASES
+        and leaf.parts[-1] == "phase_name"
+        and by_path[leaf.path].treatment is not Treatment.DROP
+    ]
+    return [
+        {"kill_chain_name": "model-extraction", "phase_name": name}
+        for name in _sorted_words(names, "phases")
+    ]
 
 
-def _canonical_list(items: list[Any], parts: Parts, stix_type: str) -> list[Any]:
+def _canonical_list(items: list[Any], leaf: Leaf) -> list[Any]:
     # The order of a set is handwriting; so is a repeated item.
-    if parts[-1] in _ORDERED:
+    if leaf.parts[-2] in _ORDERED:
         return items
-    if parts[-1] == "kill_chain_phases":
-        phases = _sorted_words([item["phase_name"] for item in items], "phases")
-        return [{"kill_chain_name": "model-extraction", "phase_name": p} for p in phases]
-    entry = catalogue.entry(stix_type, (*parts, catalogue.ANY))
-    if entry is not None and catalogue.is_closed(entry.grammar):
-        return _sorted_words(items, entry.grammar)
+    if leaf.entry is not None and catalogue.is_closed(leaf.entry.grammar):
+        return _sorted_words(items, leaf.entry.grammar)
     return sorted(set(items))
 
 
@@ -379,8 +397,9 @@ def _comparison(
     comparison: patterns.Comparison, passed: list[tuple[facts.Literal, Ruling]], work: _Work
 ) -> patterns.Comparison:
     values = tuple(literal.value for literal, _ in passed)
-    path = tuple("*" if isinstance(step, int) else step for step in comparison.path)
-    comparison = replace(comparison, path=path)  # a place in a list is handwriting
+    if any(isinstance(step, int) for step in comparison.path):  # a place in a list is handwriting
+        path = tuple("*" if isinstance(step, int) else step for step in comparison.path)
+        comparison = replace(comparison, path=path)
     entry = passed[0][0].entry
     field_class = entry.field_class if entry is not None else ""
     if passed[0][1].treatment is Treatment.TOKEN and field_class != "rekey":
@@ -390,10 +409,10 @@ def _comparison(
     if field_class == "url":
         return _page_comparison(comparison, values, _step(passed[0][1]))
     change = _IN_PATTERN.get(field_class)
-    if change is None:
-        return replace(comparison, values=values)
-    last = str(comparison.path[-1])
-    return replace(comparison, values=tuple(change(value, last, work.scope) for value in values))
+    if change is not None:
+        last = str(comparison.path[-1])
+        values = tuple(change(value, last, work.scope) for value in values)
+    return comparison if values == comparison.values else replace(comparison, values=values)
 
 
 def _page_comparison(
