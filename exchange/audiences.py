@@ -22,6 +22,7 @@ from members import onboarding
 from members.models import Acceptance, CircleMember, Member
 
 _POLICY_LOCK = 0x57454952  # "WEIR": shared by releases, exclusive for a change of policy
+_LONGEST_WAIT = "20s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,37 +47,32 @@ class InForce:
         )
 
 
-def in_force(member_id: UUID, *, now: datetime) -> InForce:
-    """The policies under which this member's contributions are decided now."""
-    floor_id, floor = floor_in_force(now=now)
-    row = (
-        MemberPolicyVersion.objects.filter(member_id=member_id, effective_at__lte=now)
-        .order_by("-effective_at", "-id")
-        .first()
-    )
+def in_force(member_id: UUID) -> InForce:
+    """The policies under which this member's contributions are decided now.
+
+    Rows are inserted at the moment at which they take effect, under the lock: the newest is the one
+    in force, whatever time it was when the caller began to wait for it.
+    """
+    floor_id, floor = floor_in_force()
+    row = MemberPolicyVersion.objects.filter(member_id=member_id).order_by("-id").first()
     policy = terms.MemberPolicy.parse(row.document) if row else terms.MemberPolicy.none()
     if row is None:
         return InForce(floor_id, floor, None, policy, "")
     return InForce(floor_id, floor, row.id, policy, bytes(row.digest).hex())
 
 
-def floor_alone(*, now: datetime) -> InForce:
+def floor_alone() -> InForce:
     """The floor without any member's policy: the most that anybody's object can leave under."""
-    floor_id, floor = floor_in_force(now=now)
+    floor_id, floor = floor_in_force()
     return InForce(floor_id, floor, None, terms.MemberPolicy.none(), "")
 
 
-def floor_in_force(*, now: datetime) -> tuple[int, terms.Floor]:
+def floor_in_force() -> tuple[int, terms.Floor]:
     """The forum's floor; without one, nothing is decided."""
-    row = (
-        FloorPolicy.objects.filter(effective_at__lte=now)
-        .order_by("-effective_at", "-id")
-        .values_list("id", "effective_at")
-        .first()
-    )
-    if row is None:
+    floor_id = FloorPolicy.objects.order_by("-id").values_list("id", flat=True).first()
+    if floor_id is None:
         raise Refused("floor.none", "The forum has no floor in force, so nothing can be decided.")
-    return row[0], _floor(row[0])
+    return floor_id, _floor(floor_id)
 
 
 @lru_cache(maxsize=8)
@@ -87,7 +83,7 @@ def _floor(floor_id: int) -> terms.Floor:
     )
 
 
-def context(contribution: Contribution, *, now: datetime) -> Context:
+def context(contribution: Contribution, policy: terms.MemberPolicy, *, now: datetime) -> Context:
     """What the decision needs to know of the contribution beside its objects."""
     return Context(
         contributor=str(contribution.member_id),
@@ -96,6 +92,7 @@ def context(contribution: Contribution, *, now: datetime) -> Context:
         now=now,
         watch=frozenset(Member.objects.values_list("name", flat=True)),
         constants=constants.ids(),
+        policy=policy,
     )
 
 
@@ -157,12 +154,12 @@ def token_scope(circle_id: UUID, *, now: datetime) -> tokens.Scope:
 def standings(
     contribution: Contribution,
     objects: Sequence[Mapping[str, Any] | Facts],
-    floor: terms.Floor,
+    force: InForce,
     *,
     now: datetime,
 ) -> tuple[Standing, ...]:
     """What holds for all recipients, decided over the whole contribution."""
-    return decide.standing(objects, context(contribution, now=now), floor)
+    return decide.standing(objects, context(contribution, force.policy, now=now), force.floor)
 
 
 def hold_policies_still() -> None:
@@ -172,6 +169,11 @@ def hold_policies_still() -> None:
 
 
 def lock_policies() -> None:
-    """For who activates a policy: wait for the releases under way, and keep new ones waiting."""
+    """For who activates a policy: wait for the releases under way, and keep new ones waiting.
+
+    Raises Django's OperationalError where they take too long: then nothing was changed.
+    """
     with connection.cursor() as cursor:
+        cursor.execute("SELECT set_config('lock_timeout', %s, true)", [_LONGEST_WAIT])
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_POLICY_LOCK])
+        cursor.execute("SELECT set_config('lock_timeout', '0', true)")

@@ -249,7 +249,7 @@ def own_object(principal: Principal, version_id: int, *, now: datetime) -> OwnOb
         departure=departures.of(
             outcome,
             [hold for hold in holds if hold.outcome_id == outcome.id],
-            audiences.in_force(member_id, now=now),
+            audiences.in_force(member_id),
             waits=departures.waiting([outcome]),
             now=now,
         ),
@@ -337,12 +337,10 @@ def people(principal: Principal) -> tuple[Person, ...]:
 
 def policies(principal: Principal, *, now: datetime) -> Policies:
     """The floor in force, when its windows open next, and the caller's own member policy."""
-    floor_id, floor = audiences.floor_in_force(now=now)
+    floor_id, floor = audiences.floor_in_force()
     row = FloorPolicy.objects.get(pk=floor_id)
     own = (
-        MemberPolicyVersion.objects.filter(member_id=principal.member_id, effective_at__lte=now)
-        .order_by("-effective_at", "-id")
-        .first()
+        MemberPolicyVersion.objects.filter(member_id=principal.member_id).order_by("-id").first()
         if principal.member_id is not None
         else None
     )
@@ -439,7 +437,7 @@ def _departures(
     held = [one.id for one in outcomes if one.outcome == Outcome.Kind.HELD]
     for hold in Hold.objects.filter(outcome_id__in=held):
         holds[hold.outcome_id].append(hold)
-    force = audiences.in_force(member_id, now=now)
+    force = audiences.in_force(member_id)
     waits = departures.waiting(outcomes)
     return {
         one.id: departures.of(one, holds[one.id], force, waits=waits, now=now) for one in outcomes

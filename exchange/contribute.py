@@ -197,8 +197,8 @@ def preview(
     )
     candidates = candidates_of(member_id, parse.items(body, _limits()))
     kept = [one for one in candidates if one.problem is None]
-    force = audiences.in_force(member_id, now=now)
-    standings = audiences.standings(draft, [one.obj for one in kept], force.floor, now=now)
+    force = audiences.in_force(member_id)
+    standings = audiences.standings(draft, [one.obj for one in kept], force, now=now)
     leaving = lens.prospective(draft, [one.obj for one in kept], standings)
     seen = lens.foresee(draft, leaving, force, now=now)
     items = [_refused_item(one) for one in candidates if one.problem is not None]
@@ -292,9 +292,9 @@ def _decide(
     row: Contribution, stored: Sequence[store.Stored], *, now: datetime
 ) -> Mapping[int, str]:
     """Write what holds for all recipients; the sentences for the contributor by position."""
-    force = audiences.in_force(row.member_id, now=now)
+    force = audiences.in_force(row.member_id)
     kept = [result for result in stored if result.problem is None]
-    rulings = audiences.standings(row, [r.obj for r in kept], force.floor, now=now)
+    rulings = audiences.standings(row, [r.obj for r in kept], force, now=now)
     messages: dict[int, str] = {}
     fresh: list[Outcome] = []
     held: list[holds.Held] = []

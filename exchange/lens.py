@@ -14,7 +14,7 @@ from exchange import audiences, lists
 from exchange.models import Hold, Outcome, ReleaseItem
 from exchange.policy import catalogue, decide, explain, render
 from exchange.policy.outcomes import Standing, cleared
-from exchange.policy.terms import Floor, Terms
+from exchange.policy.terms import Terms
 from exchange.proof.refused import NotFound
 from indicators import store
 from indicators.models import Contribution, ForumObject, Item, Version
@@ -56,8 +56,8 @@ def views(principal: Principal, version_id: int, *, now: datetime) -> tuple[Audi
     )
     if outcome is None:
         raise NotFound
-    force = audiences.in_force(outcome.member_id, now=now)
-    leaving = _contributed(outcome, force.floor, now=now)
+    force = audiences.in_force(outcome.member_id)
+    leaving = _contributed(outcome, force, now=now)
     seen = foresee(outcome.contribution, leaving, force, now=now)
     chosen = seen.by_position[outcome.id]
     if outcome.released_at is not None:
@@ -77,10 +77,10 @@ def once_released(
     its contributor's own policy: the floor's ruling on this one object, the most that can leave.
     """
     if alone is None:
-        force = audiences.in_force(outcome.member_id, now=now)
-        leaving = _contributed(outcome, force.floor, now=now)
+        force = audiences.in_force(outcome.member_id)
+        leaving = _contributed(outcome, force, now=now)
     else:
-        force = audiences.floor_alone(now=now)
+        force = audiences.floor_alone()
         leaving = [_alone(outcome, alone, force, now=now)]
     freed = [
         replace(one, standing=_freed(one.standing)) if one.outcome_id == outcome.id else one
@@ -116,7 +116,7 @@ def foresee(
 
 def under(outcome: Outcome, force: audiences.InForce, *, now: datetime) -> tuple[AudienceView, ...]:
     """One's own object as each audience would see it under other policies than today's."""
-    leaving = _contributed(outcome, force.floor, now=now)
+    leaving = _contributed(outcome, force, now=now)
     return foresee(outcome.contribution, leaving, force, now=now).by_position[outcome.id]
 
 
@@ -152,7 +152,7 @@ def _alone(
     outcome: Outcome, obj: Mapping[str, Any], force: audiences.InForce, *, now: datetime
 ) -> lists.Leaving:
     """One object judged by itself, with what it inherits from the rest as it was decided."""
-    (standing,) = audiences.standings(outcome.contribution, [obj], force.floor, now=now)
+    (standing,) = audiences.standings(outcome.contribution, [obj], force, now=now)
     least = force.floor.document["reach"]["at_least"]
     inherited = least.get(min(outcome.sensitivity, "S3"), "clear")
     standing = replace(
@@ -167,7 +167,9 @@ def _freed(standing: Standing) -> Standing:
     return cleared(standing, frozenset(reason.rule for reason in standing.holds))
 
 
-def _contributed(outcome: Outcome, floor: Floor, *, now: datetime) -> list[lists.Leaving]:
+def _contributed(
+    outcome: Outcome, force: audiences.InForce, *, now: datetime
+) -> list[lists.Leaving]:
     """The whole contribution as it stands now, so that what refers to what is seen."""
     contribution = outcome.contribution
     rows = {
@@ -181,7 +183,7 @@ def _contributed(outcome: Outcome, floor: Floor, *, now: datetime) -> list[lists
     ids = [pk for pk in items.order_by("position").values_list("version_id", flat=True) if pk]
     objects = store.originals(contribution.member_id, ids)
     order = [pk for pk in dict.fromkeys(ids) if pk in objects]
-    rulings = audiences.standings(contribution, [objects[pk] for pk in order], floor, now=now)
+    rulings = audiences.standings(contribution, [objects[pk] for pk in order], force, now=now)
     standings = dict(zip(order, rulings, strict=True))
     approved = _approved(list(rows.values()))
     return [

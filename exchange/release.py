@@ -82,7 +82,7 @@ def set_free(*, now: datetime) -> None:
         )
     )
     for row in rows:
-        force = audiences.in_force(row.member_id, now=now)
+        force = audiences.in_force(row.member_id)
         row.outcome = Outcome.Kind.ACCEPTED
         row.due_at = force.opening(row.sensitivity, after=now)
         row.save(update_fields=["outcome", "due_at"])
@@ -90,7 +90,7 @@ def set_free(*, now: datetime) -> None:
         Exists(Hold.objects.filter(outcome=OuterRef("outcome")).exclude(state=Hold.State.RELEASED))
     )
     for waits in kept_back.select_related("outcome"):
-        force = audiences.in_force(waits.outcome.member_id, now=now)
+        force = audiences.in_force(waits.outcome.member_id)
         waits.due_at = force.opening(waits.outcome.sensitivity, after=now)
         waits.save(update_fields=["due_at"])
 
@@ -105,7 +105,7 @@ def release_contribution(contribution_id: UUID, *, now: datetime) -> int:
     """
     audiences.hold_policies_still()  # 1
     contribution = Contribution.objects.get(pk=contribution_id)
-    force = audiences.in_force(contribution.member_id, now=now)
+    force = audiences.in_force(contribution.member_id)
     if force.floor.legal_basis(now.date()) is None:
         return 0
     leaving = _due(contribution, force, now=now)  # 2
@@ -129,7 +129,7 @@ def release_contribution(contribution_id: UUID, *, now: datetime) -> int:
 def constants_to(member_ids: Sequence[UUID], *, now: datetime) -> None:
     """The exchange's own release: its identity and what is public, whole as published."""
     with transaction.atomic():
-        floor_id, floor = audiences.floor_in_force(now=now)
+        floor_id, floor = audiences.floor_in_force()
         rows = renditions.of_constants()
         listing = [[row.stix_id, row.modified or None, bytes(row.digest).hex()] for row in rows]
         release = Release(
@@ -251,7 +251,7 @@ def _decided_again(
     ids = list(dict.fromkeys(items.order_by("position").values_list("version_id", flat=True)))
     objects = store.originals(contribution.member_id, [pk for pk in ids if pk is not None])
     subjects = {pk: decide.read(objects[pk]) for pk in ids if pk is not None and pk in objects}
-    rulings = audiences.standings(contribution, list(subjects.values()), force.floor, now=now)
+    rulings = audiences.standings(contribution, list(subjects.values()), force, now=now)
     return dict(zip(subjects, rulings, strict=True)), subjects
 
 
@@ -488,5 +488,5 @@ def _force_of(outcome: Outcome, act: _Act) -> audiences.InForce:
     if outcome.member_id == act.contribution.member_id:
         return act.force
     if outcome.member_id not in act.others:
-        act.others[outcome.member_id] = audiences.in_force(outcome.member_id, now=act.now)
+        act.others[outcome.member_id] = audiences.in_force(outcome.member_id)
     return act.others[outcome.member_id]

@@ -372,9 +372,9 @@ def _departure(
     A later window would tell it of the contributor's own policy, which is that member's alone.
     """
     if row.member_id == principal.member_id:
-        force = audiences.in_force(row.member_id, now=now)
+        force = audiences.in_force(row.member_id)
         return departures.of(row.outcome, siblings, force, waits={}, now=now)
-    force = audiences.floor_alone(now=now)
+    force = audiences.floor_alone()
     if row.outcome.replaced:
         return Departure(departures.REPLACED)
     return departures.of_holds(row.outcome.sensitivity, siblings, force, now=now)

@@ -57,7 +57,7 @@ def _revoke(revocation_id: int, *, now: datetime) -> int:
 def _revoking_release(
     due: Revocation, earlier: Release, row: Rendition, *, now: datetime
 ) -> Release:
-    floor_id, floor = audiences.floor_in_force(now=now)
+    floor_id, floor = audiences.floor_in_force()
     listing = [[row.stix_id, row.modified, bytes(row.digest).hex()]]
     own = store.original_ids([due.object])[due.object_id]
     told = [[own, row.modified, bytes(row.digest).hex()]]

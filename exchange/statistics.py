@@ -159,7 +159,7 @@ def make_due(*, now: datetime) -> int:
     forum = Forum.objects.first()
     if forum is None:
         return 0
-    floor_id, floor = audiences.floor_in_force(now=now)
+    floor_id, floor = audiences.floor_in_force()
     rules = Rules.parse(floor.document["statistics"])
     made = set(StatisticsTable.objects.values_list("measure", "period"))
     written = 0
@@ -175,7 +175,7 @@ def _make(measure: str, period: Period, floor_id: int, floor: Floor, *, now: dat
     """Count, judge, and write down what may be told; what may not is not kept."""
     rules = Rules.parse(floor.document["statistics"])
     behind = {str(member_id): owner for member_id, owner in onboarding.owners_of().items()}
-    asks = _asks(now=now)
+    asks = _asks()
     rows = _counted(MEASURES[measure], period, floor)
     kept = {
         row: {m: n for m, n in parts.items() if not asks.get(m, Own()).leaves_out(rules)}
@@ -231,10 +231,9 @@ def _earlier(measure: str, behind: Mapping[str, str]) -> Mapping[str, list[Parts
     return blocks
 
 
-def _asks(*, now: datetime) -> Mapping[str, Own]:
+def _asks() -> Mapping[str, Own]:
     """What each member's own policy in force asks of the lane."""
-    rows = MemberPolicyVersion.objects.filter(effective_at__lte=now)
-    newest = rows.order_by("member_id", "-effective_at", "-id").distinct("member_id")
+    newest = MemberPolicyVersion.objects.order_by("member_id", "-id").distinct("member_id")
     return {
         str(member_id): MemberPolicy.parse(document).statistics
         for member_id, document in newest.values_list("member_id", "document")
@@ -259,7 +258,7 @@ def lane(principal: Principal, *, before: str = "", now: datetime) -> Lane:
     """The newest tables, or those before a quarter, with their rules; the same for everybody."""
     if not principal.is_authenticated:
         raise NotFound
-    _, floor = audiences.floor_in_force(now=now)
+    _, floor = audiences.floor_in_force()
     rules = Rules.parse(floor.document["statistics"])
     made = StatisticsTable.objects.prefetch_related("cells").order_by("-period")
     every = made.filter(period__lt=before) if before else made

@@ -193,7 +193,7 @@ def _seats(member: Member) -> tuple[Seat, ...]:
 
 
 def _quarters(now: datetime) -> tuple[Quarter, ...]:
-    _, floor = audiences.floor_in_force(now=now)
+    _, floor = audiences.floor_in_force()
     return tokens.quarters(now, floor)
 
 

@@ -19,6 +19,7 @@ from exchange.models.policies import (
     Hold,
     MemberPolicyVersion,
     Outcome,
+    PolicyDraft,
 )
 from exchange.models.previews import Preview, PreviewAudience, PreviewLine, PreviewPart
 from exchange.models.releases import (
@@ -55,6 +56,7 @@ __all__ = [
     "OriginalRequest",
     "OriginalWord",
     "Outcome",
+    "PolicyDraft",
     "Preview",
     "PreviewAudience",
     "PreviewLine",

@@ -23,33 +23,91 @@ class Forum(models.Model):
         constraints = [models.CheckConstraint(condition=models.Q(id=1), name="one_forum")]
 
 
+class PolicyDraft(models.Model):
+    """A floor or member policy on its way: written, submitted, answered, and put in force."""
+
+    class Kind(models.TextChoices):
+        """Whose policy it is to become."""
+
+        FLOOR = "floor"
+        MEMBER = "member"
+
+    class State(models.TextChoices):
+        """Where it stands."""
+
+        DRAFT = "draft"
+        SUBMITTED = "submitted"
+        APPROVED = "approved"  # waits for the time that it names
+        ACTIVE = "active"
+        DISCARDED = "discarded"
+
+    id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
+    kind = models.TextField(choices=Kind)
+    member = models.ForeignKey(Member, on_delete=models.PROTECT, null=True, related_name="+")
+    source = models.TextField()
+    document = models.JSONField()
+    digest = models.BinaryField()
+    state = models.TextField(choices=State, default=State.DRAFT)
+    note = models.TextField(default="")
+    answer = models.TextField(default="")
+    author = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
+    approved_by = models.ForeignKey(User, on_delete=models.PROTECT, null=True, related_name="+")
+    # What was in force when it was approved: the comparison and the preview were made against it.
+    against = models.BinaryField(null=True)
+    reach = models.TextField(default="forward")
+    starts_at = models.DateTimeField(null=True)
+    created_at = models.DateTimeField()
+    changed_at = models.DateTimeField()
+
+    class Meta:
+        """A member's draft names its member, the forum's none; what is due is found at once."""
+
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(kind="floor", member__isnull=True)
+                | models.Q(kind="member", member__isnull=False),
+                name="draft_of_whom",
+            )
+        ]
+        indexes = [
+            models.Index(
+                fields=["starts_at"], condition=models.Q(state="approved"), name="draft_due"
+            ),
+            models.Index(fields=["member", "-changed_at"], name="draft_of_member"),
+        ]
+
+
 class FloorPolicy(models.Model):
-    """One version of the forum's floor, as a document."""
+    """One version of the forum's floor, as a document; a trigger keeps it as it is."""
 
     id = models.BigAutoField(primary_key=True)
     document = models.JSONField()
+    source = models.TextField(default="")
     digest = models.BinaryField(unique=True)
     version = models.TextField()
+    note = models.TextField(default="")
     drafted_by = models.ForeignKey(User, on_delete=models.PROTECT, null=True, related_name="+")
     activated_by = models.ForeignKey(User, on_delete=models.PROTECT, null=True, related_name="+")
     effective_at = models.DateTimeField()
 
 
 class MemberPolicyVersion(models.Model):
-    """One version of a member's own terms, as a document."""
+    """One version of a member's own terms, as a document; a trigger keeps it as it is."""
 
     id = models.BigAutoField(primary_key=True)
     member = models.ForeignKey(Member, on_delete=models.PROTECT, related_name="+")
     document = models.JSONField()
+    source = models.TextField(default="")
     digest = models.BinaryField()
+    note = models.TextField(default="")
     drafted_by = models.ForeignKey(User, on_delete=models.PROTECT, null=True, related_name="+")
     approved_by = models.ForeignKey(User, on_delete=models.PROTECT, null=True, related_name="+")
     effective_at = models.DateTimeField()
 
     class Meta:
-        """The newest in effect counts."""
+        """The newest row of a member is the one in force."""
 
-        indexes = [models.Index(fields=["member", "-effective_at"], name="policy_of_member")]
+        indexes = [models.Index(fields=["member", "-id"], name="policy_of_member")]
 
 
 class Outcome(models.Model):

@@ -3,7 +3,7 @@
 import json
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_network
 from pathlib import Path
@@ -105,6 +105,23 @@ def class_of(path: str) -> str | None:
     stix_type, _, rest = path.partition(".")
     found = _ENTRIES.get(stix_type, {}).get(_shape_of_text(rest))
     return found.field_class if found else None
+
+
+def property_of(stix_type: str, parts: Sequence[Part]) -> str:
+    """A property as policies name it: `sighting.count`, `indicator.context.surfaces[]`."""
+    names = tuple("[]" if isinstance(part, int) else part for part in parts)
+    if names[:2] == ("extensions", CONTEXT):
+        names = ("context", *names[2:])
+    return ".".join((stix_type, *names)).replace(".[]", "[]")
+
+
+def properties() -> Mapping[str, Entry]:
+    """Every property that the catalogue knows, by the name that policies give it."""
+    return {
+        property_of(stix_type, parts): entry
+        for stix_type, entries in _ENTRIES.items()
+        for parts, entry in entries.items()
+    }
 
 
 def compared(object_type: str, path: tuple[str, ...]) -> Entry | None:

@@ -131,6 +131,9 @@ def _stand(
     tlp = _mark(subject, own, floor)
     least = floor.document["reach"]["at_least"].get(min(effective, "S3", key=sensitivity_order))
     unfit, judged = _unfit(subject, context, floor, own=own, tlp=tlp)
+    if unfit is None or judged:
+        rejected = _rejected(reasons, context)
+        unfit, judged = (rejected, False) if rejected else (unfit, judged)
     asked = subject.stix_type in floor.document["threat_basis"]["asked_of"]
     outcome = ACCEPTED
     if unfit is not None and not (judged and reasons):
@@ -146,12 +149,21 @@ def _stand(
         sensitivity=effective,
         kind=kind,
         threat_basis=basis,
-        valid_until=fill.valid_until(subject, kind, floor),
+        valid_until=fill.valid_until(subject, kind, floor, most=context.policy.days_at_most),
         tlp=tlp,
         reach=catalogue.stricter_tlp(tlp, least or "clear"),
         sentence=_sentence(outcome, reasons, unfit, floor),
         withheld=unfit if outcome in (WITHHELD, HELD) else None,
     )
+
+
+def _rejected(reasons: tuple[HoldReason, ...], context: Context) -> Ruling | None:
+    """What hits a class that the contributor never sends is not even counsel's work."""
+    for reason in reasons:
+        if reason.field_class in context.policy.reject_classes:
+            text = "The contributor's own policy withholds what hits this class."
+            return context.policy.rule(f"reject-{reason.field_class}", "reject_classes", text)
+    return None
 
 
 def _sentence(
@@ -287,6 +299,7 @@ def _rulings(
     }
     if "granular_markings" in subject.obj:
         _obey_granular(subject, rulings, terms.floor)
+    _drop_named(subject, rulings, terms)
     if "kill_chain_phases" in subject.obj:
         _whole_phases(rulings, terms.floor)
     login = rulings.get("account_login")
@@ -315,6 +328,24 @@ def _ruling(leaf: Leaf, by_class: Mapping[str, Ruling], terms: Terms) -> Ruling:
         # A token stands for one address; of a range nobody could match it.
         return terms.rule("domain-s3", entry.field_class)
     return ruling
+
+
+def _drop_named(subject: Facts, rulings: dict[str, Ruling], terms: Terms) -> None:
+    """Floor and member may name properties that do not pass, whatever their class."""
+    by_floor = terms.floor.document["drop_properties"]
+    if not by_floor and not terms.drop_properties:
+        return
+    for leaf in subject.leaves:
+        ruling = rulings.get(leaf.path)
+        if ruling is None or ruling.treatment is Treatment.DROP:
+            continue
+        name = catalogue.property_of(subject.stix_type, leaf.parts)
+        if name in by_floor:
+            rulings[leaf.path] = terms.rule("drop-property", ruling.field_class)
+        elif name in terms.drop_properties:
+            rule = f"member/{terms.policy_version}/drop-property"
+            text = "The contributor's own policy names this property."
+            rulings[leaf.path] = Ruling(Treatment.DROP, ruling.field_class, rule, text, OWN_POLICY)
 
 
 def _obey_granular(subject: Facts, rulings: dict[str, Ruling], floor: Floor) -> None:

@@ -62,14 +62,21 @@ def _of_address(value: object, floor: Floor) -> str:
     return sensitivity
 
 
-def valid_until(subject: Facts, kind: str | None, floor: Floor) -> str | None:
-    """The end of an indicator's validity: as declared, at most the kind's time to live, by day."""
+def valid_until(
+    subject: Facts, kind: str | None, floor: Floor, *, most: int | None = None
+) -> str | None:
+    """The end of an indicator's validity: as declared, at most the kind's time to live, by day.
+
+    `most` is the contributor's own limit in days, if it has one.
+    """
     if subject.stix_type != "indicator":
         return None
     document = floor.document
     days = document["kinds"][kind]["days"] if kind else document["default_days"]
     if any(_is_address(literal) for literal in subject.literals):
         days = min(days, document["address_days"])
+    if most is not None:
+        days = min(days, most)
     try:
         # From the day, not the moment: what is cut off `valid_from` must not show here either.
         start = coarsen.day_down(coarsen.instant(str(subject.obj.get("valid_from"))))

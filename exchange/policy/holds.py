@@ -13,6 +13,11 @@ from indicators.stix import warninglists
 
 # Classes whose values are formal, whatever they say. A personal value is one too: it is tokenised.
 _TYPED = frozenset({"structure", "marking", "reference", "linkage", "timing", "personal"})
+# The rules that need no table of the floor to apply; each has its sentence there.
+ALWAYS = frozenset(
+    ("terms-of-service-only", "unannounced-capability", "foreign-marking", "restricted-source")
+    + ("over-cap", "shared-list", "few-prompts", "no-base-rate")
+)
 _UNREAD = frozenset({"type", "id", "spec_version", "created", "modified", "pattern"})
 
 
@@ -38,50 +43,48 @@ def of(
         *_by_evidence(subject, kind, linked, floor),
         *_by_text(subject, context, floor),
     ]
-    return tuple(_reason(floor, *name) for name in sorted(set(names)))
+    return tuple(sorted((_reason(floor, name) for name in set(names)), key=lambda one: one.rule))
 
 
-def _reason(floor: Floor, hold_class: str, name: str, reason: str) -> HoldReason:
+def _reason(floor: Floor, name: str) -> HoldReason:
+    """Class, sentence and basis stand in the floor under the name of the rule."""
+    row = floor.document["holds"][name]
+    hold_class = row["class"]
     rule = f"floor/{floor.version}/hold/{hold_class}/{name}"
-    basis = floor.document["hold_classes"][hold_class]
-    return HoldReason(hold_class, rule, reason, basis, floor.approvers(hold_class))
+    approvers = floor.approvers(hold_class)
+    return HoldReason(hold_class, rule, row["reason"], row["basis"], approvers)
 
 
-Named = tuple[str, str, str]
-
-
-def _by_type(subject: Facts, floor: Floor) -> Iterator[Named]:
-    held = floor.document["types"]["held"].get(subject.stix_type)
-    if held:
-        yield held, f"type-{subject.stix_type}", f"Every {subject.stix_type} is judged by a person."
+def _by_type(subject: Facts, floor: Floor) -> Iterator[str]:
+    if subject.stix_type in floor.document["types"]["held"]:
+        yield f"type-{subject.stix_type}"
     relationship = str(subject.obj.get("relationship_type", ""))
-    held = floor.document["relationships"]["held"].get(relationship)
-    if subject.stix_type == "relationship" and held:
-        yield held, f"relationship-{relationship}", "It says who is behind something."
+    is_held = relationship in floor.document["relationships"]["held"]
+    if subject.stix_type == "relationship" and is_held:
+        yield f"relationship-{relationship}"
 
 
-def _by_basis(subject: Facts, context: Context, floor: Floor) -> Iterator[Named]:
+def _by_basis(subject: Facts, context: Context, floor: Floor) -> Iterator[str]:
     rule = floor.document["threat_basis"]
     bases = subject.context.get("threat_basis") or context.default_basis
     alone = set(bases) <= set(rule["not_enough_alone"])
     if subject.stix_type in rule["asked_of"] and bases and alone:
-        yield "basis", "terms-of-service-only", "It names nothing but a breach of terms of service."
+        yield "terms-of-service-only"
 
 
-def _by_declaration(subject: Facts, floor: Floor) -> Iterator[Named]:
+def _by_declaration(subject: Facts, floor: Floor) -> Iterator[str]:
     declared = subject.context.get("hold_reason")
-    held = floor.document["declared_holds"].get(declared)
-    if held:
-        yield held, f"declared-{declared}", "The contributor asks that counsel judges it."
+    if declared in floor.document["declared_holds"]:
+        yield f"declared-{declared}"
     announced = set(floor.document["announced_capabilities"])
     if set(subject.context.get("capability_targets", ())) - announced:
-        yield "C07", "unannounced-capability", "A capability that is not on the announced list."
+        yield "unannounced-capability"
 
 
-def _by_marking(subject: Facts, context: Context, floor: Floor) -> Iterator[Named]:
+def _by_marking(subject: Facts, context: Context, floor: Floor) -> Iterator[str]:
     refs = {*facts.marking_refs(subject.obj), *(ref for _, ref in facts.granular(subject.obj))}
     if refs - set(TLP) - context.constants:
-        yield "C16", "foreign-marking", "A marking other than TLP and the forum's own."
+        yield "foreign-marking"
     sources = subject.obj.get("external_references")
     named = {
         str(source.get("source_name"))
@@ -89,10 +92,10 @@ def _by_marking(subject: Facts, context: Context, floor: Floor) -> Iterator[Name
         if isinstance(source, dict)
     }
     if named & set(floor.document["restricted_sources"]):
-        yield "C20", "restricted-source", "From a source that restricts what is passed on."
+        yield "restricted-source"
 
 
-def _by_range(subject: Facts, linked: Linked, floor: Floor) -> Iterator[Named]:
+def _by_range(subject: Facts, linked: Linked, floor: Floor) -> Iterator[str]:
     check = subject.context.get("shared_infrastructure_check", {})
     is_shared = check.get("verdict") == "shared" or linked.is_shared_checked
     lists = set(floor.document["shared_lists"])
@@ -101,9 +104,9 @@ def _by_range(subject: Facts, linked: Linked, floor: Floor) -> Iterator[Named]:
             continue
         network = ip_network(value, strict=False)
         if network.prefixlen < floor.document["ranges"][f"ipv{network.version}_prefix"]:
-            yield "range", "over-cap", "A range larger than the floor lets pass unseen."
+            yield "over-cap"
         if not is_shared and lists & set(warninglists.hits(value)):
-            yield "range", "shared-list", "A range on a cloud, VPN or relay list, not said shared."
+            yield "shared-list"
 
 
 def _addresses(subject: Facts) -> Iterator[str]:
@@ -114,26 +117,25 @@ def _addresses(subject: Facts) -> Iterator[str]:
         yield str(subject.obj.get("value", ""))
 
 
-def _by_evidence(subject: Facts, kind: str | None, linked: Linked, floor: Floor) -> Iterator[Named]:
-    held = floor.document["kinds"].get(kind, {}).get("held")
-    if held:
-        yield held, f"kind-{kind}", "Evidence of provenance attributes."
+def _by_evidence(subject: Facts, kind: str | None, linked: Linked, floor: Floor) -> Iterator[str]:
+    if "held" in floor.document["kinds"].get(kind, {}):
+        yield f"kind-{kind}"
     if linked.few_prompts:
-        yield "C11", "few-prompts", "A template from fewer than two independent prompts."
+        yield "few-prompts"
     fingerprint = kind in floor.document["fingerprint_kinds"]
     if subject.stix_type == "api-client-fingerprint" or fingerprint:
         rate = subject.context.get("base_rate_bucket")
         known = rate is not None and rate not in floor.document["no_base_rate"]
         if not known and not linked.has_base_rate:
-            yield "C12", "no-base-rate", "A fingerprint without its share of ordinary traffic."
+            yield "no-base-rate"
 
 
-def _by_text(subject: Facts, context: Context, floor: Floor) -> Iterator[Named]:
+def _by_text(subject: Facts, context: Context, floor: Floor) -> Iterator[str]:
     texts = tuple(texts_of(subject))
     for detector in detectors.findings_in(texts, watch=context.watch):
         tripwire = floor.document["tripwires"].get(detector.id)
         if tripwire and tripwire["hold"]:
-            yield tripwire["class"], detector.id, f"A tripwire found: {detector.title.lower()}."
+            yield detector.id
 
 
 def texts_of(subject: Facts) -> Iterator[str]:

@@ -1,11 +1,12 @@
 """What may become of one contributed object, the same for all recipients: the plain values."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from exchange.policy.lattice import Ruling
+from exchange.policy.terms import MemberPolicy
 
 ACCEPTED, INCOMPLETE, HELD, WITHHELD = "accepted", "incomplete", "held", "withheld"
 
@@ -28,6 +29,7 @@ class Context:
     watch: frozenset[str] = frozenset()  # names of companies that may not be named (C13)
     constants: frozenset[str] = frozenset()  # ids that the exchange publishes itself
     issued: frozenset[str] = frozenset()  # forum ids that the contributor holds
+    policy: MemberPolicy = field(default_factory=MemberPolicy.none)  # the contributor's own
 
 
 @dataclass(frozen=True, slots=True)

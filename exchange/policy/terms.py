@@ -3,7 +3,8 @@
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import lru_cache
 from hashlib import sha256
@@ -12,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from exchange.policy.catalogue import FIELDS, TLP_ORDER
+from exchange.policy.catalogue import CONTEXT_TYPES, FIELDS, TLP_ORDER
 from exchange.policy.lattice import ALL, Parameter, Ruling, Treatment, strictest
 from exchange.policy.statistics import Own, Rules
 from exchange.proof import jcs
@@ -21,12 +22,13 @@ from exchange.proof.refused import Refused
 SENSITIVITIES = ("S0", "S1", "S2", "S3", "S4")
 OWN_POLICY = "the contributor's own policy"
 _SHIPPED = Path(__file__).with_name("floor.yaml").read_text(encoding="utf-8")
-_SECTIONS: frozenset[str] = frozenset(yaml.safe_load(_SHIPPED))
+_DOCUMENT: dict[str, Any] = yaml.safe_load(_SHIPPED)
+_SECTIONS: frozenset[str] = frozenset(_DOCUMENT)
 
 
 def shipped_floor(window_seconds: int | None = None) -> dict[str, Any]:
     """The floor as shipped; with `window_seconds`, the demo's, which says that it is."""
-    document: dict[str, Any] = yaml.safe_load(_SHIPPED)
+    document = deepcopy(_DOCUMENT)
     if window_seconds is not None:
         document["id"] = "weir-demo-floor"
         document["title"] = "The demo's floor"
@@ -177,22 +179,41 @@ def _classes_in_use() -> frozenset[str]:
 
 
 @dataclass(frozen=True, slots=True)
+class InCircle:
+    """A member's further limits in one circle."""
+
+    deny_recipients: frozenset[str] = frozenset()
+    allow_recipients: frozenset[str] | None = None
+    drop_kinds: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class MemberPolicy:
     """A contributor's own terms: they can only remove more, delay more, or send to fewer."""
 
     version: int = 0
     drop_classes: frozenset[str] = frozenset()
+    drop_properties: frozenset[str] = frozenset()
     drop_types: frozenset[str] = frozenset()
     drop_kinds: frozenset[str] = frozenset()
+    reject_classes: frozenset[str] = frozenset()
     deny_recipients: frozenset[str] = frozenset()
+    # Only these; None for everybody.
+    allow_recipients: frozenset[str] | None = None
     deny_kinds: tuple[tuple[str, frozenset[str]], ...] = ()
+    deny_circles: frozenset[str] = frozenset()
+    in_circles: tuple[tuple[str, InCircle], ...] = ()
     delay_seconds: tuple[tuple[str, int], ...] = ()
     tlp_at_least: str = "clear"
     min_circle: int = 0
-    months: bool = False
+    dates: str = "day"
+    counts: str = "decade"
     url_path_segments: int | None = None
+    days_at_most: int | None = None
     backfill: str = "none"
+    two_people: bool = False
     statistics: Own = Own()
+    reasons: tuple[tuple[str, str], ...] = ()
 
     @staticmethod
     def none() -> "MemberPolicy":
@@ -203,53 +224,112 @@ class MemberPolicy:
     def parse(document: Mapping[str, Any]) -> "MemberPolicy":
         """The policy that a document describes; Refused for what is not known or would loosen."""
         _check_policy(document)
+        given: dict[str, Any] = {name: frozenset(document.get(name, ())) for name in _LISTS}
+        given |= {name: document[name] for name in _PLAIN if name in document}
         return MemberPolicy(
+            **given,
             version=document.get("version", 1),
-            drop_classes=frozenset(document.get("drop_classes", ())),
-            drop_types=frozenset(document.get("drop_types", ())),
-            drop_kinds=frozenset(document.get("drop_kinds", ())),
-            deny_recipients=frozenset(document.get("deny_recipients", ())),
+            allow_recipients=_only(document),
             deny_kinds=tuple(
                 sorted((who, frozenset(what)) for who, what in _map(document, "deny_kinds").items())
             ),
+            in_circles=tuple(
+                (circle, _in_circle(row))
+                for circle, row in sorted(_map(document, "in_circles").items())
+            ),
             delay_seconds=tuple(sorted(_map(document, "delay_seconds").items())),
-            tlp_at_least=document.get("tlp_at_least", "clear"),
-            min_circle=document.get("min_circle", 0),
-            months=document.get("dates", "day") == "month",
-            url_path_segments=document.get("url_path_segments"),
-            backfill=document.get("backfill", "none"),
             statistics=Own.parse(_map(document, "statistics")),
+            reasons=tuple(sorted(_map(document, "reasons").items())),
         )
 
     def rule_id(self, name: str) -> str:
         """The full name of a rule of this version."""
         return f"member/{self.version}/{name}"
 
+    def rule(self, name: str, setting: str, sentence: str, field_class: str = "object") -> Ruling:
+        """A removal by one of the settings, in the member's own words if it gave some."""
+        said = dict(self.reasons).get(setting, sentence)
+        return Ruling(Treatment.DROP, field_class, self.rule_id(name), said, OWN_POLICY)
+
     def rulings(self) -> tuple[Ruling, ...]:
         """What the policy does with classes of fields, in one order."""
         text = "The contributor's own policy drops this class of fields."
         rulings = [
-            Ruling(Treatment.DROP, name, self.rule_id("drop-class"), text, OWN_POLICY)
-            for name in self.drop_classes
+            self.rule("drop-class", "drop_classes", text, name) for name in self.drop_classes
         ]
-        if self.months:
-            rulings.append(self._coarser("timing", "Dates by month.", Parameter("calendar", 2)))
+        if self.dates == "month":
+            rulings.append(self._coarser("timing", "dates", "Dates by month.", "calendar", 2))
+        if self.dates == "none":
+            text = "The contributor's own policy sends no dates."
+            rulings.append(self.rule("no-dates", "dates", text, "timing"))
+        if self.counts == "none":
+            text = "The contributor's own policy sends no counts."
+            rulings.append(self.rule("no-counts", "counts", text, "volume"))
         if self.url_path_segments is not None:
-            shorter = Parameter("path-cut", 10 - self.url_path_segments)
-            rulings.append(self._coarser("url", "A shorter path.", shorter))
+            step = 10 - self.url_path_segments
+            shorter = self._coarser("url", "url_path_segments", "A shorter path.", "path-cut", step)
+            rulings.append(shorter)
         return tuple(sorted(rulings, key=lambda ruling: (ruling.field_class, ruling.treatment)))
 
-    def _coarser(self, field_class: str, text: str, parameter: Parameter) -> Ruling:
+    def properties(self) -> frozenset[str]:
+        """The properties that do not pass, those that state a count among them if none may."""
+        return self.drop_properties | (COUNTING if self.counts == "none" else frozenset())
+
+    def kinds_dropped(self, recipient: str, circle: str) -> frozenset[str]:
+        """The kinds that this recipient does not get through this circle."""
+        here = dict(self.in_circles).get(circle, InCircle())
+        denied = dict(self.deny_kinds).get(recipient, frozenset())
+        return self.drop_kinds | here.drop_kinds | denied
+
+    def refuses(self, recipient: str, circle: str) -> Ruling | None:
+        """Why nothing goes to a recipient through a circle, if so."""
+        here = dict(self.in_circles).get(circle, InCircle())
+        if circle in self.deny_circles:
+            text = "The contributor's own policy does not send to this circle."
+            return self.rule("deny-circle", "deny_circles", text, "recipient")
+        if recipient in self.deny_recipients | here.deny_recipients:
+            text = "The contributor's own policy does not send to this recipient."
+            return self.rule("deny-recipient", "deny_recipients", text, "recipient")
+        for only in (self.allow_recipients, here.allow_recipients):
+            if only is not None and recipient not in only:
+                text = "The contributor's own policy sends to named recipients only."
+                return self.rule("allow-recipients", "allow_recipients", text, "recipient")
+        return None
+
+    def _coarser(self, field_class: str, setting: str, text: str, scale: str, step: int) -> Ruling:
         reason = f"The contributor's own policy: {text.lower()}"
-        rule = self.rule_id(f"coarser-{field_class}")
-        return Ruling(Treatment.COARSEN, field_class, rule, reason, OWN_POLICY, parameter)
+        ruling = self.rule(f"coarser-{field_class}", setting, reason, field_class)
+        return replace(ruling, treatment=Treatment.COARSEN, parameter=Parameter(scale, step))
 
 
-_POLICY_FIELDS = frozenset(
-    ("version", "drop_classes", "drop_types", "drop_kinds", "deny_recipients", "deny_kinds")
-    + ("delay_seconds", "tlp_at_least", "min_circle", "dates", "url_path_segments", "backfill")
-    + ("statistics",)
+_LISTS = (
+    *("drop_classes", "drop_properties", "drop_types", "drop_kinds", "reject_classes"),
+    *("deny_recipients", "deny_circles"),
 )
+_PLAIN = (
+    *("tlp_at_least", "min_circle", "dates", "counts", "url_path_segments", "days_at_most"),
+    *("backfill", "two_people"),
+)
+_TABLES = ("deny_kinds", "in_circles", "delay_seconds", "statistics", "reasons", "because")
+_POLICY_FIELDS = frozenset((*_LISTS, *_PLAIN, *_TABLES, "version", "title", "allow_recipients"))
+_NUMBERS = ("version", "min_circle", "url_path_segments", "days_at_most")
+COUNTING = frozenset(
+    f"{stix_type}.context.{name}"
+    for stix_type in CONTEXT_TYPES
+    for name in ("account_count_bucket", "exchange_volume_bucket", "count_bucket")
+)
+
+
+def _only(document: Mapping[str, Any]) -> frozenset[str] | None:
+    return frozenset(document["allow_recipients"]) if "allow_recipients" in document else None
+
+
+def _in_circle(row: Mapping[str, Any]) -> InCircle:
+    return InCircle(
+        deny_recipients=frozenset(row.get("deny_recipients", ())),
+        allow_recipients=_only(row),
+        drop_kinds=frozenset(row.get("drop_kinds", ())),
+    )
 
 
 def _map(document: Mapping[str, Any], name: str) -> Mapping[str, Any]:
@@ -262,11 +342,22 @@ def _map(document: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 def _check_policy(document: Mapping[str, Any]) -> None:
     for name in sorted(set(document) - _POLICY_FIELDS):
         raise Refused("policy.unknown", "A member policy has no such setting.", name)
-    for name in ("drop_classes", "drop_types", "drop_kinds", "deny_recipients"):
-        words = document.get(name, [])
-        if not isinstance(words, (list, tuple)) or not all(isinstance(w, str) for w in words):
-            raise Refused("policy.form", "This is a list of names.", name)
-    for name in ("version", "min_circle", "url_path_segments"):
+    _check_lists(document, (*_LISTS, "allow_recipients"), "")
+    for circle, row in _map(document, "in_circles").items():
+        if not isinstance(row, Mapping) or set(row) - _IN_CIRCLE:
+            raise Refused("policy.form", "A circle has no such setting.", f"in_circles.{circle}")
+        _check_lists(row, tuple(_IN_CIRCLE), f"in_circles.{circle}.")
+    _check_numbers(document)
+    if type(document.get("two_people", False)) is not bool:
+        raise Refused("policy.form", "This is true or false.", "two_people")
+    _check_words(document, "tlp_at_least", TLP_ORDER)
+    _check_words(document, "dates", ("day", "month", "none"))
+    _check_words(document, "counts", ("decade", "none"))
+    _check_words(document, "backfill", ("none", "live"))
+
+
+def _check_numbers(document: Mapping[str, Any]) -> None:
+    for name in _NUMBERS:
         number = document.get(name, 0)
         if type(number) is not int or number < 0:
             raise Refused("policy.form", "This is a whole number.", name)
@@ -275,9 +366,16 @@ def _check_policy(document: Mapping[str, Any]) -> None:
     for sensitivity, seconds in _map(document, "delay_seconds").items():
         if sensitivity not in SENSITIVITIES or type(seconds) is not int or seconds < 0:
             raise Refused("policy.delay", "A delay is a number of seconds.", "delay_seconds")
-    _check_words(document, "tlp_at_least", TLP_ORDER)
-    _check_words(document, "dates", ("day", "month"))
-    _check_words(document, "backfill", ("none", "live"))
+
+
+_IN_CIRCLE = frozenset(InCircle.__dataclass_fields__)
+
+
+def _check_lists(document: Mapping[str, Any], names: tuple[str, ...], at: str) -> None:
+    for name in names:
+        words = document.get(name, [])
+        if not isinstance(words, (list, tuple)) or not all(isinstance(w, str) for w in words):
+            raise Refused("policy.form", "This is a list of names.", f"{at}{name}")
 
 
 def _check_words(document: Mapping[str, Any], name: str, words: tuple[str, ...]) -> None:
@@ -311,6 +409,7 @@ class Terms:
     tightened: tuple[Ruling, ...]
     delay_seconds: tuple[tuple[str, int], ...]
     legal_basis: str | None
+    drop_properties: frozenset[str] = frozenset()
 
     def rulings(self, sensitivity: str) -> Mapping[str, Ruling]:
         """What is done with each class of fields: never looser than the floor. Compiled once."""
@@ -365,25 +464,25 @@ def join(  # noqa: PLR0913 - the circumstances of one act of sharing, each named
 ) -> Terms:
     """The terms of one recipient for what a contributor addresses to a circle on a day."""
     own = entitlement.member == contributor
-    kinds = dict(member_policy.deny_kinds).get(entitlement.member, frozenset())
     withheld = _withheld(floor, entitlement, circle=circle, on=on)
     if withheld is None:
         withheld = _too_small(floor, member_policy, circle_size, own=own)
-    if withheld is None and not own and entitlement.member in member_policy.deny_recipients:
-        rule = member_policy.rule_id("deny-recipient")
-        text = "The contributor's own policy does not send to this recipient."
-        withheld = Ruling(Treatment.DROP, "recipient", rule, text, OWN_POLICY)
+    if withheld is None and not own:
+        withheld = member_policy.refuses(entitlement.member, circle)
     return Terms(
         floor=floor,
         withhold_all=withheld,
         tlp_ceiling=entitlement.tlp_ceiling,
         tlp_at_least=member_policy.tlp_at_least,
         drop_types=member_policy.drop_types,
-        drop_kinds=member_policy.drop_kinds | (frozenset() if own else kinds),
+        drop_kinds=member_policy.drop_kinds
+        if own
+        else member_policy.kinds_dropped(entitlement.member, circle),
         policy_version=member_policy.version,
         tightened=member_policy.rulings(),
         delay_seconds=member_policy.delay_seconds,
         legal_basis=floor.legal_basis(on),
+        drop_properties=member_policy.properties(),
     )
 
 
@@ -408,5 +507,5 @@ def _too_small(
     # A policy that asks for a size that nobody stated is not met: any doubt means not sent.
     if policy.min_circle and not own and (circle_size or 0) < policy.min_circle:
         text = "The contributor's own policy asks for a larger circle."
-        return Ruling(Treatment.DROP, "recipient", policy.rule_id("min-circle"), text, OWN_POLICY)
+        return policy.rule("min-circle", "min_circle", text, "recipient")
     return None

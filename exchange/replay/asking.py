@@ -91,7 +91,7 @@ def start(  # noqa: PLR0913 - what a preview is of, each named at the call
     _allow(principal, kind, member_id)
     _check_range(since, until)
     parse(kind, document)
-    compared = dict(against) if against is not None else _in_force(kind, member_id, now=now)
+    compared = dict(against) if against is not None else _in_force(kind, member_id)
     parse(kind, compared)
     if of_whom(kind, member_id).filter(state__in=_OPEN).exists():
         raise Refused("preview.running", "A preview is under way. Wait for it, or cancel it.")
@@ -206,14 +206,14 @@ def _check_range(since: datetime, until: datetime) -> None:
         raise Refused("preview.range", "At most three years at once.", "since")
 
 
-def _in_force(kind: str, member_id: UUID | None, *, now: datetime) -> dict[str, Any]:
+def _in_force(kind: str, member_id: UUID | None) -> dict[str, Any]:
     if kind == FLOOR or member_id is None:
-        floor_id, _ = audiences.floor_in_force(now=now)
+        floor_id, _ = audiences.floor_in_force()
         document = FloorPolicy.objects.values_list("document", flat=True).get(pk=floor_id)
         return dict(document)
     newest = (
-        MemberPolicyVersion.objects.filter(member_id=member_id, effective_at__lte=now)
-        .order_by("-effective_at", "-id")
+        MemberPolicyVersion.objects.filter(member_id=member_id)
+        .order_by("-id")
         .values_list("document", flat=True)
         .first()
     )

@@ -228,13 +228,19 @@ def _approved(contribution_ids: Sequence[UUID]) -> Mapping[int, frozenset[str]]:
     return found
 
 
+def _stands_on(force: audiences.InForce) -> tuple[object, ...]:
+    """What a standing depends on, of the two policies."""
+    return force.floor, force.policy.reject_classes, force.policy.days_at_most
+
+
 def _stand(one: _Loaded, sides: Sides) -> list[_Subject]:
     """What holds for all recipients, over the whole contribution, under each policy."""
-    given = audiences.context(one.row, now=one.row.received_at)
+    given = audiences.context(one.row, sides.before.policy, now=one.row.received_at)
     read = [facts.read(one.objects[pk]) for pk in one.order]
     before = decide.standing(read, given, sides.before.floor)
     after = before
-    if sides.after.floor != sides.before.floor:
+    if _stands_on(sides.after) != _stands_on(sides.before):
+        given = replace(given, policy=sides.after.policy)
         after = decide.standing(read, given, sides.after.floor)
     place = {pk: index for index, pk in enumerate(one.order)}
     public = constants.ids()

@@ -236,7 +236,7 @@ def _floor_alone(document: Mapping[str, Any]) -> InForce:
 def _force(
     row: Preview, outcome: Outcome, document: Mapping[str, Any], *, now: datetime
 ) -> InForce:
-    force = audiences.in_force(outcome.member_id, now=now)
+    force = audiences.in_force(outcome.member_id)
     policy = asking.parse(row.kind, document)
     if isinstance(policy, terms.Floor):
         return InForce(force.floor_id, policy, force.policy_id, force.policy, force.policy_digest)

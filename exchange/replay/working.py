@@ -162,7 +162,7 @@ def _decide(part_id: int, *, now: datetime) -> None:
 
 def _sides(preview: Preview, contributor_id: UUID, *, now: datetime) -> Sides:
     """The two policies, joined with what else is in force for this contributor."""
-    force = audiences.in_force(contributor_id, now=now)
+    force = audiences.in_force(contributor_id)
     before, after = (
         _under(preview.kind, document, force) for document in (preview.against, preview.document)
     )

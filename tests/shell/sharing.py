@@ -12,9 +12,10 @@ from uuid import UUID, uuid4
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.conf import LazySettings
 
-from exchange import access, constants, contribute, ledger, release
+from exchange import access, constants, contribute, ledger, policies, release
 from exchange.access import Held, Query
 from exchange.models import MemberPolicyVersion, Outcome
+from exchange.policy import documents
 from exchange.proof import jcs
 from exchange.signers import signer_of
 from indicators.stix import extensions
@@ -222,6 +223,15 @@ def member_policy(member: Member, *, now: datetime, **document: object) -> Membe
         digest=sha256(jcs.encode(document)).digest(),
         effective_at=now,
     )
+
+
+def new_floor(cast: Cast, document: Mapping[str, Any], *, now: datetime) -> None:
+    """A floor as Dora drafts it and Pia activates it; its loosening was previewed before."""
+    dora, pia = cast.as_(cast.dora), cast.as_(cast.pia)
+    draft_id = policies.draft(dora, documents.write(document), now=now)
+    policies.submit(dora, draft_id, now=now)
+    digest = documents.digest(document).hex()
+    policies.activate(pia, draft_id, digest=digest, clock=lambda: now)
 
 
 def _public() -> frozenset[str]:

@@ -14,7 +14,7 @@ from django.conf import LazySettings
 from django.db import connection
 from django.db.utils import ProgrammingError
 
-from exchange import floors, replay, review
+from exchange import replay, review
 from exchange.models import (
     Hold,
     OriginalRead,
@@ -217,9 +217,7 @@ def test_what_a_draft_of_the_floor_foretells_is_what_happens(way: Way) -> None:
     whole = lines.filter(way="shown", path="").get()
     assert (whole.stix_type, whole.before, whole.after) == ("malware", "held", "leaves")
     assert lines.filter(field_class="timing", way="looser", path="").exists()
-    floors.activate(
-        looser_floor(), drafted_by=way.cast.dora.id, activated_by=way.cast.pia.id, now=LATER
-    )
+    sharing.new_floor(way.cast, looser_floor(), now=LATER)
     second = way.pass_on(*things(), now=LATER)
     sharing.leave(now=LATER + timedelta(hours=1))
     lines.filter(field_class="timing", path="").delete()  # when it leaves is not in what is sent

@@ -12,7 +12,17 @@ from django.conf import LazySettings
 from django.db import connection, transaction
 from django.db.utils import ProgrammingError
 
-from exchange import contribute, delivery, openings, release, replay, review, statistics, tokens
+from exchange import (
+    contribute,
+    delivery,
+    openings,
+    policies,
+    release,
+    replay,
+    review,
+    statistics,
+    tokens,
+)
 from exchange.models import (
     Attempt,
     Delivery,
@@ -102,6 +112,7 @@ def scene(settings: LazySettings, tmp_path: Path) -> Scene:
         created_at=NOON,
     )
     sharing.member_policy(cast.aurora, now=NOON, version=1)
+    policies.draft(cast.as_(cast.abel), "version: 2\ndrop_types: [sighting]\n", now=NOON)
     root, link, later = sharing.campaign(), sharing.range_indicator(), sharing.domain_indicator()
     sent = way.pass_on(
         root,

@@ -113,7 +113,7 @@ def _decide_and_render(contribution_id: UUID, *, now: datetime) -> None:
     """What a release does before it writes releases, and then undone."""
     with transaction.atomic():
         contribution = Contribution.objects.get(pk=contribution_id)
-        force = audiences.in_force(contribution.member_id, now=now)
+        force = audiences.in_force(contribution.member_id)
         leaving = _leaving(contribution, force, now=now)
         names = lists.names_of(contribution.member_id, leaving)
         groups, held = lists.audiences_of(contribution, leaving, force, names=names, now=now)
@@ -127,7 +127,7 @@ def _leaving(
     rows = Outcome.objects.select_related("version__object").filter(contribution=contribution)
     by_version = {row.version_id: row for row in rows}
     objects = store.originals(contribution.member_id, list(by_version))
-    standings = audiences.standings(contribution, list(objects.values()), force.floor, now=now)
+    standings = audiences.standings(contribution, list(objects.values()), force, now=now)
     return [
         lists.Leaving(
             outcome_id=by_version[version_id].id,

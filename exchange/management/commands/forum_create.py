@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 from django.utils import timezone
 
-from exchange import constants, floors, ledger
+from exchange import constants, ledger, policies
 from exchange.models import FloorPolicy
 from exchange.policy import terms
 from exchange.signers import signer_for
@@ -36,7 +36,7 @@ class Command(BaseCommand):
             raise CommandError("This exchange has its forum already.")
         now = timezone.now()
         constants.found(options["name"], now=now)
-        floors.activate(terms.shipped_floor(), drafted_by=None, activated_by=None, now=now)
+        policies.found(terms.shipped_floor(), clock=lambda: now)
         for purpose in ("bundle", "delivery", "ledger"):
             uri = getattr(settings, f"SIGNER_{purpose.upper()}")
             if not uri:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from exchange import constants, floors, ledger, release
+from exchange import constants, ledger, policies, release
 from exchange.policy import terms
 from exchange.signers import signer_for
 from members import onboarding
@@ -50,7 +50,7 @@ def found(*, now: datetime, window_seconds: int, signers: dict[str, str]) -> Non
         return
     constants.found("Weir demo forum", now=now)
     document = terms.shipped_floor(window_seconds=window_seconds)
-    floors.activate(document, drafted_by=None, activated_by=None, now=now)
+    policies.found(document, clock=lambda: now)
     labs = {
         name: onboarding.create_member(name, verified_domains=[f"{name.lower()}.example"], now=now)
         for name in LABS

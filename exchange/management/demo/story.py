@@ -249,7 +249,7 @@ def _release(scene: Scene, person: str, rows: list[Hold], reason: str) -> None:
 def _windows(scene: Scene, sent: list[_Sent], started: datetime) -> None:
     """What waits leaves when its window opens."""
     scene.head("The windows open")
-    _, floor = audiences.floor_in_force(now=timezone.now())
+    _, floor = audiences.floor_in_force()
     scene.item(
         "floor",
         f"{floor.document['note']} (As shipped: S1 at once, S2 each quarter of an hour, S3 each"

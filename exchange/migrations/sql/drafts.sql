@@ -1,0 +1,45 @@
+-- Policies: a version stays as it is, and a draft is read by those whose work it is. Idempotent.
+
+CREATE OR REPLACE FUNCTION weir_policy_stays() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'A policy that took effect stays as it is: % of % is refused.', TG_OP, TG_TABLE_NAME
+        USING ERRCODE = 'integrity_constraint_violation';
+END
+$$;
+CREATE OR REPLACE TRIGGER stays BEFORE UPDATE OR DELETE ON exchange_floorpolicy
+    FOR EACH ROW EXECUTE FUNCTION weir_policy_stays();
+CREATE OR REPLACE TRIGGER stays BEFORE UPDATE OR DELETE ON exchange_memberpolicyversion
+    FOR EACH ROW EXECUTE FUNCTION weir_policy_stays();
+REVOKE UPDATE, DELETE ON exchange_floorpolicy, exchange_memberpolicyversion FROM weir_web, weir_worker;
+
+-- What was put in force, or put aside, is not written anew.
+CREATE OR REPLACE FUNCTION weir_draft_ends() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP = 'DELETE' OR OLD.state IN ('active', 'discarded')
+            OR NEW.kind <> OLD.kind OR NEW.member_id IS DISTINCT FROM OLD.member_id THEN
+        RAISE EXCEPTION 'A draft that has come to its end stays as it is.'
+            USING ERRCODE = 'integrity_constraint_violation';
+    END IF;
+    RETURN NEW;
+END
+$$;
+CREATE OR REPLACE TRIGGER ends BEFORE UPDATE OR DELETE ON exchange_policydraft
+    FOR EACH ROW EXECUTE FUNCTION weir_draft_ends();
+
+ALTER TABLE exchange_policydraft ENABLE ROW LEVEL SECURITY;
+DROP POLICY IF EXISTS engine ON exchange_policydraft;
+CREATE POLICY engine ON exchange_policydraft TO weir_worker USING (true) WITH CHECK (true);
+
+-- A member's lists of whom it denies are its own: no role of the forum reads them.
+DROP POLICY IF EXISTS own ON exchange_policydraft;
+CREATE POLICY own ON exchange_policydraft TO weir_web
+    USING (member_id = weir_member() AND (weir_acts_as('officer') OR weir_acts_as('counsel')))
+    WITH CHECK (member_id = weir_member() AND (weir_acts_as('officer') OR weir_acts_as('counsel')));
+
+DROP POLICY IF EXISTS floor ON exchange_policydraft;
+CREATE POLICY floor ON exchange_policydraft TO weir_web
+    USING (member_id IS NULL AND (weir_acts_as('forum-counsel') OR weir_acts_as('operator')))
+    WITH CHECK (member_id IS NULL AND (weir_acts_as('forum-counsel') OR weir_acts_as('operator')));
+
+GRANT SELECT, INSERT, UPDATE ON exchange_policydraft TO weir_web, weir_worker;
+GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO weir_web, weir_worker;
