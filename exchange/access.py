@@ -14,7 +14,7 @@ from django.db import connection
 from django.db.models import Exists, F, FilteredRelation, OuterRef, Q, QuerySet
 
 from exchange import ledger
-from exchange.models import ReleaseItem, ServedNote
+from exchange.models import Kept, ReleaseItem, ServedNote
 from exchange.proof import jcs
 from exchange.proof.refused import Forbidden, NotFound
 from indicators import store
@@ -27,6 +27,8 @@ from members.seals import index_digest
 STEADY = "1970-01-01T00:00:00.000Z"  # the version of what has neither `modified` nor `created`
 MOST = 1_000
 _CREATED = re.compile(rb'"created":"([^"]+)"')
+# Canonical bytes of ours: nobody else's words stand in them in this form.
+_TAKES_BACK = re.compile(rb'"revoked":true|"source_name":"recalled"')
 _MICROSECOND = timedelta(microseconds=1)
 _CHUNK = 500
 # No object lies further behind the stamp of its contribution: one microsecond for each.
@@ -71,6 +73,11 @@ class Held:
     added_at: datetime
     body: bytes
     number: int
+
+    @property
+    def takes_back(self) -> bool:
+        """The revoked version of an object, or the notice that an observable was recalled."""
+        return _TAKES_BACK.search(self.body) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,9 +135,15 @@ def holding(principal: Principal) -> QuerySet[ReleaseItem]:
         part=FilteredRelation("release__recipients", condition=own)
     ).filter(
         Q(release__circle__isnull=True) | Q(release__circle_id__in=seats.values("circle_id")),
+        stands(member.id),
         part__idx__lt=ledger.published_size(),
-        recalled=False,
     )
+
+
+def stands(recipient_id: UUID) -> Q:
+    """Of release items: what was not taken back from this recipient."""
+    kept = Kept.objects.filter(item=OuterRef("pk"), recipient_id=recipient_id)
+    return Q(recalled=False) | Q(Exists(kept))
 
 
 def since(rows: QuerySet[ReleaseItem], moment: datetime) -> QuerySet[ReleaseItem]:
@@ -177,19 +190,27 @@ def served(principal: Principal, found: Page, *, via: str, now: datetime) -> Non
     """Note the range that is about to be served; a read that served nothing writes nothing.
 
     The note is appended with an asynchronous commit: a crash may lose the last second of notes.
+    What takes something back has a note of its own, for a range may have been sifted: it is the
+    acknowledgement of a recall.
     """
     if not found.items:
         return
+    ranges = {(found.items[0].number, found.items[-1].number)}
+    ranges |= {(one.number, one.number) for one in found.items if one.takes_back}
+    member = _member(principal)
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL synchronous_commit = off")
-    ServedNote.objects.create(
-        recipient=_member(principal),
-        user_id=principal.user_id,
-        credential_id=principal.credential_id,
-        via=via,
-        first_seq=found.items[0].number,
-        last_seq=found.items[-1].number,
-        at=now,
+    ServedNote.objects.bulk_create(
+        ServedNote(
+            recipient=member,
+            user_id=principal.user_id,
+            credential_id=principal.credential_id,
+            via=via,
+            first_seq=first,
+            last_seq=last,
+            at=now,
+        )
+        for first, last in sorted(ranges)
     )
 
 

@@ -1,5 +1,6 @@
 """Pack the renditions of a release into a bundle and sign it, once for its audience."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from hashlib import sha256
 from urllib.parse import urlsplit
@@ -26,17 +27,24 @@ def pack(bundle_id: UUID, bodies: list[bytes]) -> bytes:
     )
 
 
-def seal(release_id: UUID, *, signer: Signer, now: datetime) -> Bundle:
-    """The signed bundle of a release; made by the first who asks, the same for all after."""
-    made = Bundle.objects.filter(release_id=release_id).first()
-    if made is not None:
+def seal(
+    release_id: UUID, *, left_out: Sequence[int] = (), signer: Signer, now: datetime
+) -> Bundle:
+    """The signed bundle of a release, whole or without what was taken back before.
+
+    Made by the first who asks, the same for all after; where its bytes were erased, made anew.
+    """
+    made = Bundle.objects.filter(release_id=release_id, left_out=list(left_out)).first()
+    if made is not None and made.body:
         return made
-    rows = ReleaseItem.objects.filter(release_id=release_id).order_by("position")
+    rows = ReleaseItem.objects.filter(release_id=release_id).exclude(position__in=left_out)
     pairs = [
         (bytes(body), bytes(digest))
-        for body, digest in rows.values_list("rendition__body", "rendition__digest")
+        for body, digest in rows.order_by("position").values_list(
+            "rendition__body", "rendition__digest"
+        )
     ]
-    bundle_id = uuid4()
+    bundle_id = made.id if made is not None else uuid4()
     body = pack(bundle_id, [one for one, _ in pairs])
     manifest = claims.manifest(
         body,
@@ -46,14 +54,16 @@ def seal(release_id: UUID, *, signer: Signer, now: datetime) -> Bundle:
         iat=int(now.timestamp()),
         ledger=ledger_origin(),
     )
+    packed = {
+        "sealed_at": now,
+        "body": body,
+        "digest": sha256(body).digest(),
+        "manifest": manifest.sign(signer),
+    }
+    if made is not None:
+        Bundle.objects.filter(pk=made.pk).update(**packed)
+        return Bundle.objects.get(pk=made.pk)
     row, _ = Bundle.objects.get_or_create(
-        release_id=release_id,
-        defaults={
-            "id": bundle_id,
-            "sealed_at": now,
-            "body": body,
-            "digest": sha256(body).digest(),
-            "manifest": manifest.sign(signer),
-        },
+        release_id=release_id, left_out=list(left_out), defaults={"id": bundle_id, **packed}
     )
     return row

@@ -18,7 +18,7 @@ from django.db.models import F, Q
 from django.utils import timezone
 from django.utils.http import parse_http_date_safe
 
-from exchange import bundles, outbound
+from exchange import access, bundles, outbound
 from exchange.celery import nudge
 from exchange.models import (
     Attempt,
@@ -79,7 +79,13 @@ class DeliveryRow:
     tries: tuple[tuple[int, datetime, str, int | None, str], ...]
 
 
-def enqueue(release_id: UUID, recipient_ids: Sequence[UUID], *, now: datetime) -> None:
+def enqueue(
+    release_id: UUID,
+    recipient_ids: Sequence[UUID],
+    *,
+    event: str = Delivery.Event.BUNDLE,
+    now: datetime,
+) -> None:
     """In the release's transaction: a waiting delivery for each subscription of a recipient."""
     rows = Subscription.objects.filter(member_id__in=list(recipient_ids)).exclude(
         state__in=[_Sub.UNVERIFIED, _Sub.REMOVED]
@@ -87,9 +93,61 @@ def enqueue(release_id: UUID, recipient_ids: Sequence[UUID], *, now: datetime) -
     circle = Release.objects.filter(pk=release_id).values("circle_id")
     rows = rows.filter(Q(circle__isnull=True) | Q(circle_id__in=circle))
     Delivery.objects.bulk_create(
-        Delivery(subscription=row, member_id=row.member_id, release_id=release_id, created_at=now)
+        Delivery(
+            subscription=row,
+            member_id=row.member_id,
+            release_id=release_id,
+            event=event,
+            created_at=now,
+        )
         for row in rows
     )
+
+
+@transaction.atomic
+def stop(release_ids: Sequence[UUID], *, now: datetime) -> int:
+    """Cancel what waits and contains what was taken back; a bundle of the rest is made."""
+    rows = Delivery.objects.filter(
+        release_id__in=list(release_ids), state__in=[_State.WAITING, _State.READY]
+    )
+    locked = Subscription.objects.select_for_update(no_key=True, of=("self",)).filter(
+        id__in=rows.values("subscription_id")
+    )
+    list(locked.order_by("id").values_list("id", flat=True))
+    stopped = [_give_way(row, now=now) for row in rows.select_related("release")]
+    return sum(stopped)
+
+
+def taken_back(row: Delivery) -> list[int]:
+    """The positions in a delivery's release that its recipient is no longer served."""
+    if row.release_id is None:
+        return []
+    items = ReleaseItem.objects.filter(release_id=row.release_id, recalled=True)
+    lost = items.exclude(access.stands(row.member_id))
+    return sorted(lost.values_list("position", flat=True))
+
+
+@transaction.atomic
+def _give_way(row: Delivery, *, now: datetime) -> bool:
+    """Cancelled where it contains what was taken back; the rest is another delivery."""
+    gone = taken_back(row)
+    if set(gone) <= set(row.left_out):
+        return False
+    moved = Delivery.objects.filter(
+        pk=row.pk, state__in=[_State.WAITING, _State.READY, _State.SENDING]
+    ).update(state=_State.CANCELLED, done_at=now)
+    if moved and row.release is not None and len(gone) < row.release.count:
+        Delivery.objects.create(
+            subscription_id=row.subscription_id,
+            member_id=row.member_id,
+            release_id=row.release_id,
+            left_out=gone,
+            event=row.event,
+            replay_of=row.replay_of,
+            created_at=now,
+        )
+        transaction.on_commit(lambda: nudge("exchange.tasks.seal_waiting", queue="deliver"))
+    return True
 
 
 def make_ready(*, now: datetime) -> int:
@@ -101,15 +159,22 @@ def make_ready(*, now: datetime) -> int:
             release__recipients__recipient=F("member_id"),
             release__recipients__idx__lt=size,
         )
-        .order_by("release__recipients__idx")
-        .values_list("id", "release_id", "subscription_id")
+        .order_by("release__recipients__idx", "id")
+        .select_related("release")
     )
     subscriptions: set[UUID] = set()
-    for delivery_id, release_id, subscription_id in list(waiting):
-        if release_id is not None:
-            bundles.seal(release_id, signer=_signer(settings.SIGNER_BUNDLE), now=now)
-        if _number(delivery_id, subscription_id):
-            subscriptions.add(subscription_id)
+    for row in list(waiting):
+        if _give_way(row, now=now):
+            continue
+        if row.release_id is not None:
+            bundles.seal(
+                row.release_id,
+                left_out=row.left_out,
+                signer=_signer(settings.SIGNER_BUNDLE),
+                now=now,
+            )
+        if _number(row.id, row.subscription_id):
+            subscriptions.add(row.subscription_id)
     for subscription_id in subscriptions:
         nudge("exchange.tasks.drain", str(subscription_id), queue="deliver")
     return len(subscriptions)
@@ -355,6 +420,8 @@ def _next(subscription_id: UUID, lease: UUID) -> Delivery | None:
     if sub.state == _Sub.UNVERIFIED:
         rows = rows.filter(event=Delivery.Event.TEST)
     for row in rows.select_related("release").order_by("seq"):
+        if _give_way(row, now=timezone.now()):
+            continue
         if _is_entitled(sub.member, row):
             row.subscription = sub
             Delivery.objects.filter(pk=row.pk).update(
@@ -367,15 +434,13 @@ def _next(subscription_id: UUID, lease: UUID) -> Delivery | None:
 
 
 def _is_entitled(member: Member, row: Delivery) -> bool:
-    """Decided again before each send: an active member, still in the circle, nothing recalled."""
+    """Decided again before each send: an active member, still in the circle."""
     if member.state != "active":
         return False
     if row.release is None:
         return True
     circle_id = row.release.circle_id
-    if circle_id is not None and not _has_seat(member, circle_id):
-        return False
-    return not ReleaseItem.objects.filter(release=row.release, recalled=True).exists()
+    return circle_id is None or _has_seat(member, circle_id)
 
 
 def _has_seat(member: Member, circle_id: UUID) -> bool:
@@ -396,7 +461,10 @@ def _message(row: Delivery) -> tuple[bytes, dict[str, str]]:
     body, manifest = b"{}", ""
     if row.release_id is not None:
         bundle = bundles.seal(
-            row.release_id, signer=_signer(settings.SIGNER_BUNDLE), now=timezone.now()
+            row.release_id,
+            left_out=row.left_out,
+            signer=_signer(settings.SIGNER_BUNDLE),
+            now=timezone.now(),
         )
         body, manifest = bytes(bundle.body), bundle.manifest
     issued = int(timezone.now().timestamp())

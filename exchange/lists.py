@@ -4,14 +4,14 @@ Read-only: names resolved, holdings looked up, references closed; `release` writ
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from exchange import audiences, constants
-from exchange.models import ReleaseItem
+from exchange import access, audiences, constants
+from exchange.models import Kept, ReleaseItem
 from exchange.policy import decide, tokens
 from exchange.policy.closure import Closed, Due, close
 from exchange.policy.decide import Verdict
@@ -68,6 +68,7 @@ class Held:
     circle_id: UUID | None
     # As minted; empty for observables, which have one state for ever.
     modified: str = ""
+    takes_back: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,15 +113,15 @@ def _names(contributor_id: UUID, objects: Iterable[Mapping[str, Any]]) -> Names:
     public = frozenset(wanted & constants.ids())
     digests = {store.name_digest(contributor_id, name): name for name in wanted - public}
     rows = ForumObject.objects.filter(
-        member_id=contributor_id, id_digest__in=list(digests)
-    ).exclude(state=ForumObject.State.WITHDRAWN)
+        member_id=contributor_id, id_digest__in=list(digests), state=ForumObject.State.LIVE
+    )
     found = {digests[bytes(row.id_digest)]: row for row in rows}
     rest = wanted - public - found.keys()
     seats = CircleMember.objects.filter(member_id=contributor_id, left_at__isnull=True)
     held = ReleaseItem.objects.filter(
+        access.stands(contributor_id),
         rendition__stix_id__in=list(rest),
         rendition__object__isnull=False,
-        recalled=False,
         release__circle_id__in=seats.values("circle_id"),
         release__recipients__recipient_id=contributor_id,
     ).select_related("rendition__object")
@@ -138,32 +139,63 @@ def holdings(object_ids: Iterable[UUID], recipients: Iterable[UUID]) -> Holdings
             "member_id", "circle_id"
         )
     )
-    held: dict[tuple[UUID, UUID], list[Held]] = defaultdict(list)
-    rows = (
-        ReleaseItem.objects.filter(
-            rendition__object_id__in=list(object_ids),
-            recalled=False,
-            release__recipients__recipient_id__in=members,
-        )
-        .order_by("id")
-        .values_list(
-            "release__recipients__recipient_id",
-            "rendition__object_id",
-            "rendition_id",
-            "rendition__version_id",
-            "rendition__stix_id",
-            "rendition__content_digest",
-            "release__circle_id",
-            "rendition__modified",
-        )
+    # What came through a circle that was left cannot be read, so nothing may refer to it.
+    return _by_holder(
+        (who, object_id, held)
+        for who, object_id, held in _held_rows(_standing(_given(object_ids, members)))
+        if held.circle_id is None or (who, held.circle_id) in seats
     )
-    for recipient, object_id, rendition, version, stix_id, digest, circle, modified in rows:
-        # What came through a circle that was left cannot be read, so nothing may refer to it.
-        if circle is None or (recipient, circle) in seats:
-            held[(recipient, object_id)].append(
-                Held(rendition, version, stix_id, bytes(digest).hex(), circle, modified)
-            )
+
+
+def once_given(object_ids: Iterable[UUID], recipients: Iterable[UUID]) -> Holdings:
+    """What these recipients were ever given of these objects, oldest first."""
+    rows = _given(object_ids, list(recipients))
+    return _by_holder(_held_rows((row[2], row[3], tuple(row[4:])) for row in rows))
+
+
+def _given(object_ids: Iterable[UUID], recipients: Sequence[UUID]) -> Iterable[tuple[Any, ...]]:
+    """Every item of theirs; the notice of an observable is no state of it."""
+    items = ReleaseItem.objects.filter(
+        rendition__object_id__in=list(object_ids), release__recipients__recipient_id__in=recipients
+    ).exclude(rendition__takes_back=True, rendition__stix_type="note")
+    return items.order_by("id").values_list(
+        "id",
+        "recalled",
+        "release__recipients__recipient_id",
+        "rendition__object_id",
+        "rendition_id",
+        "rendition__version_id",
+        "rendition__stix_id",
+        "rendition__content_digest",
+        "release__circle_id",
+        "rendition__modified",
+        "rendition__takes_back",
+    )
+
+
+def _held_rows(
+    rows: Iterable[tuple[UUID, UUID, tuple[Any, ...]]],
+) -> Iterator[tuple[UUID, UUID, Held]]:
+    for who, object_id, (rendition, version, stix_id, digest, circle, modified, back) in rows:
+        held = Held(rendition, version, stix_id, bytes(digest).hex(), circle, modified, back)
+        yield who, object_id, held
+
+
+def _by_holder(rows: Iterable[tuple[UUID, UUID, Held]]) -> Holdings:
+    held: dict[tuple[UUID, UUID], list[Held]] = defaultdict(list)
+    for who, object_id, one in rows:
+        held[(who, object_id)].append(one)
     return held
+
+
+def _standing(rows: Iterable[tuple[Any, ...]]) -> Iterator[tuple[UUID, UUID, tuple[Any, ...]]]:
+    """Without what was taken back from that recipient."""
+    found = list(rows)
+    taken = [row[0] for row in found if row[1]]
+    kept = set(Kept.objects.filter(item_id__in=taken).values_list("item_id", "recipient_id"))
+    for item_id, recalled, recipient, object_id, *rest in found:
+        if not recalled or (item_id, recipient) in kept:
+            yield recipient, object_id, tuple(rest)
 
 
 def listed(one: Leaving, shape: Shape, earlier: Sequence[Held], circle: UUID) -> str:
@@ -171,6 +203,8 @@ def listed(one: Leaving, shape: Shape, earlier: Sequence[Held], circle: UUID) ->
     if not earlier:
         return "new"
     newest = earlier[-1]
+    if newest.takes_back:  # `revoked` is for ever
+        return "nothing"
     here = [old for old in earlier if old.circle_id == circle]
     # Who got this version through another circle keeps rendition, tokens and position.
     is_kept = any(old.circle_id in one.elsewhere for old in earlier)
@@ -190,11 +224,16 @@ def holders_of_equal_bytes(
         return frozenset()
     rows = ReleaseItem.objects.filter(
         rendition__content_digest__in=digests,
-        recalled=False,
         release__circle_id=circle_id,
         release__recipients__recipient_id__in=list(recipients),
-    ).values_list("release__recipients__recipient_id", "rendition__content_digest")
-    return frozenset((recipient, bytes(digest).hex()) for recipient, digest in rows)
+    ).values_list(
+        "id",
+        "recalled",
+        "release__recipients__recipient_id",
+        "rendition__object_id",
+        "rendition__content_digest",
+    )
+    return frozenset((who, bytes(digest).hex()) for who, _, (digest,) in _standing(rows))
 
 
 def audiences_of(
@@ -219,18 +258,18 @@ def audiences_of(
         verdicts = {
             one.outcome_id: decide.verdict(one.subject, one.standing, terms) for one in leaving
         }
-        for (refs, keys), ids in _alike(leaving, members, names, held).items():
+        for (refs, keys), ids in alike(leaving, members, names, held).items():
             due = [one for one in leaving if one.outcome_id in keys]
-            closed = _close(due, verdicts, dict(refs), scope)
-            made.append(Audience(tuple(ids), verdicts, closed))
+            ready = closed(due, verdicts, dict(refs), scope)
+            made.append(Audience(tuple(ids), verdicts, ready))
     return made, held
 
 
-def _alike(
+def alike(
     leaving: Sequence[Leaving], members: Sequence[UUID], names: Names, held: Holdings
 ) -> Mapping[tuple[tuple[tuple[str, str], ...], frozenset[int]], list[UUID]]:
     """Members by what they can resolve and what is theirs to get."""
-    alike: dict[tuple[tuple[tuple[str, str], ...], frozenset[int]], list[UUID]] = defaultdict(list)
+    found: dict[tuple[tuple[tuple[str, str], ...], frozenset[int]], list[UUID]] = defaultdict(list)
     everyone = frozenset(one.outcome_id for one in leaving if not one.recipients)
     few = [one for one in leaving if one.recipients]
     called: dict[UUID, list[str]] = defaultdict(list)
@@ -241,16 +280,17 @@ def _alike(
         known[member_id] |= {name: holding[-1].stix_id for name in called.get(object_id, ())}
     for member_id in members:
         own = frozenset(one.outcome_id for one in few if member_id in one.recipients)
-        alike[(tuple(sorted(known[member_id].items())), everyone | own)].append(member_id)
-    return alike
+        found[(tuple(sorted(known[member_id].items())), everyone | own)].append(member_id)
+    return found
 
 
-def _close(
+def closed(
     leaving: Sequence[Leaving],
     verdicts: Mapping[int, Verdict],
     refs: Mapping[str, str],
     scope: tokens.Scope,
 ) -> Closed:
+    """What of these can leave together, for who resolves these references."""
     due = [
         Due(
             key=one.outcome_id,

@@ -1,5 +1,6 @@
 """Parcels: a recipient's list, cut; recipients with equal parcels form one release."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,12 +12,14 @@ from django.conf import settings
 from django.db import connection
 
 from exchange import audiences, delivery, ledger
-from exchange.models import Release, ReleaseItem, ReleaseRecipient
+from exchange.models import Release, ReleaseItem, ReleaseRecipient, Twin
 from exchange.proof import jcs
 from exchange.renditions import Part
 from indicators.models import Contribution
 from members.seals import Seal, for_member
 
+# Stands for the circle where its contributor alone is told, once.
+THE_CIRCLE = UUID(int=0)
 MOST_OBJECTS = 500
 MOST_OCTETS = 1_048_576
 _SUPERSEDE = """
@@ -79,6 +82,27 @@ def cut(
     return parcels
 
 
+def write_all(act: Act, by_recipient: Mapping[UUID, Sequence[Parcel]], made: Sequence[Part]) -> int:
+    """Recipients with equal parcels form one release; how many release rows were written."""
+    recipients: dict[Parcel, list[UUID]] = defaultdict(list)
+    for recipient, own in by_recipient.items():
+        for parcel in own:
+            recipients[parcel].append(recipient)
+    parts = {part.rendition.pk: part for part in made}
+    for parcel, ids in recipients.items():
+        release = write(act, parcel, parts)
+        members = [member for member in ids if member != THE_CIRCLE]
+        contributor = act.contribution.member_id
+        if members:
+            enter(
+                release, members, contributor=contributor, told=not parcel.is_foreign, now=act.now
+            )
+        if THE_CIRCLE in ids:
+            told = ReleaseRecipient.objects.create(release=release, member_id=contributor)
+            ledger.enter_release([told.pk])
+    return len(recipients)
+
+
 def write(act: Act, parcel: Parcel, parts: Mapping[int, Part]) -> Release:
     """The release of one parcel; `parts` are all of this act, by rendition."""
     to = [parts[pk] for pk in parcel.to]
@@ -127,6 +151,12 @@ def write(act: Act, parcel: Parcel, parts: Mapping[int, Part]) -> Release:
             release=release, position=n, rendition=part.rendition, outcome_id=part.outcome_id
         )
         for n, part in enumerate(to)
+    )
+    given = set(parcel.to)
+    Twin.objects.bulk_create(
+        Twin(release=release, rendition=part.rendition, outcome_id=part.outcome_id)
+        for part in told
+        if part.rendition.pk not in given
     )
     return release
 

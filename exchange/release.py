@@ -12,16 +12,15 @@ from secrets import SystemRandom
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, Q
 
-from exchange import audiences, holds, ledger, lists, parcels, renditions
+from exchange import audiences, holds, lists, parcels, renditions
 from exchange.models import (
     Hold,
     Missing,
     Outcome,
     Release,
     ReleaseItem,
-    ReleaseRecipient,
     Rendition,
 )
 from exchange.parcels import Parcel
@@ -57,8 +56,13 @@ def open_windows(*, now: datetime) -> int:
     The order says nothing: it is drawn anew each time.
     """
     set_free(now=now)
+    is_live = Q(version__object__state=ForumObject.State.LIVE)
     due = Outcome.objects.filter(
-        due_at__lte=now, released_at__isnull=True, replaced=False, outcome=Outcome.Kind.ACCEPTED
+        is_live,
+        due_at__lte=now,
+        released_at__isnull=True,
+        replaced=False,
+        outcome=Outcome.Kind.ACCEPTED,
     )
     freed = Missing.objects.filter(
         due_at__lte=now, outcome__version__object__state=ForumObject.State.LIVE
@@ -155,6 +159,7 @@ def _due(
     contribution: Contribution, force: audiences.InForce, *, now: datetime
 ) -> list[lists.Leaving]:
     """The contribution's objects whose window is open, decided again under today's policies."""
+    live = _locked_objects(contribution, now=now)
     rows = list(
         Outcome.objects.select_for_update(skip_locked=True, no_key=True, of=("self",))
         .select_related("version")
@@ -164,13 +169,15 @@ def _due(
             released_at__isnull=True,
             replaced=False,
             outcome=Outcome.Kind.ACCEPTED,
+            version__object_id__in=live.keys(),
         )
     )
-    freed = _freed(contribution, now=now)
+    freed = _freed(contribution, live, now=now)
     rows += [row for row in freed if row not in rows]
-    rows = _still_live(rows)
     if not rows:
         return []
+    for row in rows:
+        row.version.object = live[row.version.object_id]
     standings, subjects = _decided_again(contribution, force, now=now)
     approved = _approvals(rows)
     elsewhere = _elsewhere(rows)
@@ -196,22 +203,20 @@ def _due(
     return leaving
 
 
-def _still_live(rows: list[Outcome]) -> list[Outcome]:
-    """The rows whose objects still stand, each object locked: one act at a time mints for it.
+def _locked_objects(contribution: Contribution, *, now: datetime) -> dict[UUID, ForumObject]:
+    """The live objects of what is due, locked before their outcomes, as by whoever takes one back.
 
-    In one order, so that acts on the same objects wait for one another and never in a ring.
+    So what is withdrawn or recalled meanwhile has left before, or does not leave at all; one act at
+    a time mints for an object, and acts wait for one another in one order.
     """
-    ids = {row.version.object_id for row in rows}
-    objects = {
-        row.id: row
-        for row in ForumObject.objects.select_for_update(no_key=True)
-        .filter(pk__in=ids, state=ForumObject.State.LIVE)
-        .order_by("id")
-    }
-    live = [row for row in rows if row.version.object_id in objects]
-    for row in live:
-        row.version.object = objects[row.version.object_id]
-    return live
+    due = Outcome.objects.filter(contribution=contribution, replaced=False).filter(
+        Q(due_at__lte=now, released_at__isnull=True, outcome=Outcome.Kind.ACCEPTED)
+        | Exists(Missing.objects.filter(outcome=OuterRef("pk"), due_at__lte=now))
+    )
+    rows = ForumObject.objects.select_for_update(no_key=True, of=("self",)).filter(
+        pk__in=due.values("version__object_id"), state=ForumObject.State.LIVE
+    )
+    return {row.pk: row for row in rows.order_by("pk")}
 
 
 def _elsewhere(rows: Sequence[Outcome]) -> Mapping[int, frozenset[UUID]]:
@@ -226,7 +231,9 @@ def _elsewhere(rows: Sequence[Outcome]) -> Mapping[int, frozenset[UUID]]:
     return defaultdict(frozenset, {key: frozenset(ids) for key, ids in found.items()})
 
 
-def _freed(contribution: Contribution, *, now: datetime) -> dict[Outcome, datetime]:
+def _freed(
+    contribution: Contribution, live: Container[UUID], *, now: datetime
+) -> dict[Outcome, datetime]:
     """What left before and is now due for some; the earliest of what is due gives the time."""
     rows = (
         Missing.objects.filter(
@@ -235,7 +242,11 @@ def _freed(contribution: Contribution, *, now: datetime) -> dict[Outcome, dateti
         .select_related("outcome__version")
         .order_by("-due_at")
     )
-    return {row.outcome: row.due_at for row in rows if row.due_at is not None}
+    return {
+        row.outcome: row.due_at
+        for row in rows
+        if row.due_at is not None and row.outcome.version.object_id in live
+    }
 
 
 def _freed_for(row: Outcome, *, now: datetime) -> frozenset[UUID]:
@@ -378,32 +389,13 @@ def _tell_circle(act: _Act, groups: Sequence[lists.Audience]) -> None:
         for part in (act.parts[(key, shape.digest)],)
     }
     if parts:
-        act.parcels[_CIRCLE] += parcels.cut(list(parts.values()), is_foreign=True)
-
-
-_CIRCLE = UUID(int=0)
+        act.parcels[parcels.THE_CIRCLE] += parcels.cut(list(parts.values()), is_foreign=True)
 
 
 def _write(act: _Act) -> int:
-    """Recipients with equal parcels form one release; rows, ledger intake and deliveries."""
-    recipients: dict[Parcel, list[UUID]] = defaultdict(list)
-    for recipient, own in act.parcels.items():
-        for parcel in own:
-            recipients[parcel].append(recipient)
+    """Rows, ledger intake and deliveries."""
     whole = parcels.Act(act.contribution, act.force, act.now)
-    parts = {part.rendition.pk: part for part in (*act.parts.values(), *act.again.values())}
-    for parcel, ids in recipients.items():
-        release = parcels.write(whole, parcel, parts)
-        members = [member for member in ids if member != _CIRCLE]
-        contributor = act.contribution.member_id
-        if members:
-            parcels.enter(
-                release, members, contributor=contributor, told=not parcel.is_foreign, now=act.now
-            )
-        if _CIRCLE in ids:
-            told = ReleaseRecipient.objects.create(release=release, member_id=contributor)
-            ledger.enter_release([told.pk])
-    return len(recipients)
+    return parcels.write_all(whole, act.parcels, [*act.parts.values(), *act.again.values()])
 
 
 def _settle(

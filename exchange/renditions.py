@@ -6,12 +6,13 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from hashlib import sha256
 from secrets import randbelow
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import orjson
+from django.db.models import Exists, OuterRef
 
 from exchange import constants, lists
-from exchange.models import Rendition, Revocation
+from exchange.models import ReleaseItem, Rendition
 from exchange.policy import render
 from exchange.policy.render import Shape
 from exchange.proof import jcs
@@ -125,25 +126,54 @@ def of_constants() -> list[Rendition]:
     return [known[str(obj["id"])] for obj in constants.objects()]
 
 
-def revoked(due: Revocation, newest: Rendition) -> Rendition:
+def revoked(obj: ForumObject, newest: Rendition, *, nominal_at: datetime) -> Rendition:
     """The revoked version of an object, without old values."""
     shown = orjson.loads(bytes(newest.body))
-    nominal = due.due_at.replace(microsecond=0)
-    moment = nominal + timedelta(microseconds=1 + randbelow(999_999))
-    if due.object.minted_at is not None and due.object.minted_at >= moment:
-        moment = due.object.minted_at + timedelta(microseconds=1 + randbelow(999_999))
     made = render.revocation(
         newest.stix_type,
         stix_id=newest.stix_id,
         created=shown["created"],
-        modified=moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        modified=_stamp(_later(obj, nominal_at)),
         issuer=shown["created_by_ref"],
         tlp=markings.TLP2[shown["object_marking_refs"][0]].label,
     )
-    ForumObject.objects.filter(pk=due.object_id).update(minted_at=moment)
+    return _taking_back(obj, newest, made)
+
+
+def notice(
+    obj: ForumObject, newest: Rendition, names: Sequence[str], *, nominal_at: datetime
+) -> Rendition:
+    """The word that an observable is recalled, under every id that these recipients had of it."""
+    shown = orjson.loads(bytes(newest.body))
+    made = render.notice(
+        names,
+        stix_id=f"note--{uuid4()}",
+        at=_stamp(_later(obj, nominal_at)),
+        issuer=constants.issuer_id(),
+        tlp=markings.TLP2[shown["object_marking_refs"][0]].label,
+    )
+    return _taking_back(obj, newest, made)
+
+
+def _later(obj: ForumObject, nominal_at: datetime) -> datetime:
+    """A moment within the nominal second, or behind all that was minted for the object."""
+    base = nominal_at.replace(microsecond=0)
+    if obj.minted_at is not None and obj.minted_at >= base:
+        base = obj.minted_at
+    moment = base + timedelta(microseconds=1 + randbelow(999_999))
+    obj.minted_at = moment
+    ForumObject.objects.filter(pk=obj.pk).update(minted_at=moment)
+    return moment
+
+
+def _stamp(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _taking_back(obj: ForumObject, newest: Rendition, made: render.Rendition) -> Rendition:
     digest = bytes.fromhex(made.digest)
     return Rendition.objects.create(
-        object=due.object,
+        object=obj,
         version=newest.version,
         stix_id=made.stix_id,
         stix_type=made.stix_type,
@@ -151,12 +181,15 @@ def revoked(due: Revocation, newest: Rendition) -> Rendition:
         body=made.body,
         digest=digest,
         content_digest=digest,
+        takes_back=True,
     )
 
 
 def _newest_renditions(object_ids: Iterable[UUID]) -> dict[tuple[UUID, str], Rendition]:
     """The newest of each content of each object."""
     rows = Rendition.objects.filter(object_id__in=list(object_ids)).order_by("id")
+    # Bytes that were taken back from anyone are not given again.
+    rows = rows.exclude(Exists(ReleaseItem.objects.filter(rendition=OuterRef("pk"), recalled=True)))
     return {(row.object_id, bytes(row.content_digest).hex()): row for row in rows if row.object_id}
 
 
@@ -202,7 +235,7 @@ def _rendition(one: lists.Leaving, shape: Shape, modified: datetime, issuer: str
         shape,
         stix_id=one.forum_id,
         created=created.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z"),
-        modified=modified.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        modified=_stamp(modified),
         issuer=issuer,
     )
     return Rendition(

@@ -4,7 +4,16 @@ from uuid import UUID
 
 from django.utils import timezone
 
-from exchange import contribute, delivery, ledger, release, replay, revocation, statistics
+from exchange import (
+    contribute,
+    delivery,
+    ledger,
+    recall,
+    release,
+    replay,
+    revocation,
+    statistics,
+)
 from exchange.celery import app, nudge
 
 
@@ -25,6 +34,12 @@ def accept_waiting() -> None:
 def open_windows() -> None:
     """Release what is due."""
     release.open_windows(now=timezone.now())
+
+
+@app.task(name="exchange.tasks.tell_recalls")
+def tell_recalls() -> None:
+    """Tell of recalls at once, and give anew what their recipients lost with them."""
+    recall.tell_waiting(now=timezone.now())
 
 
 @app.task(name="exchange.tasks.seal_waiting")

@@ -16,6 +16,9 @@ PERMISSIONS: Mapping[str, frozenset[str]] = {
     "read-disclosures": frozenset({OFFICER, COUNSEL, FORUM_OFFICER}),
     "read-holds": frozenset({ANALYST, OFFICER, COUNSEL, FORUM_COUNSEL}),
     "decide-hold": frozenset({COUNSEL, FORUM_COUNSEL}),
+    # Whoever sees the harm first takes it back; what is erased is gone for its officers too.
+    "recall": frozenset({ANALYST, OFFICER, COUNSEL, FORUM_COUNSEL}),
+    "erase": frozenset({OFFICER, COUNSEL, FORUM_COUNSEL}),
     "read-ledger": frozenset({ANALYST, OFFICER, COUNSEL, FORUM_OFFICER, FORUM_COUNSEL, OPERATOR}),
     "read-policy": OF_A_MEMBER | OF_THE_FORUM,
     "edit-member-policy": frozenset({OFFICER, COUNSEL}),

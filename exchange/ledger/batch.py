@@ -16,6 +16,7 @@ from exchange.proof import entry, jcs
 Fields = Mapping[str, Any]
 WIDTHS = (16, 64, 256)
 WIDEST = 1024
+RELEASES = ("release", "recall")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,9 @@ class Part:
     given: int = 0  # objects that `to` gets
     own: int = 0  # objects that `by` contributed
     contribution_id: UUID | None = None
+    recipient: UUID | None = None  # whose order it keeps, also where its `to` is empty
+    # Of a recall: by slot, the part that it undoes and that part's number, if it has one yet.
+    undoes: Mapping[str, tuple[int, int | None]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,22 +79,34 @@ class Numbering:
     index: int
     time: str
     accounts: Accounts = field(default_factory=dict)
+    # Numbers given in this batch, by part.
+    given: dict[int, int] = field(default_factory=dict)
 
     def entry(self, part: Part) -> Entry:
         """The next entry of the log."""
         to_seq, to_running = self._next(part.to, "to", part.given)
         from_seq, from_running = self._next(part.by, "from", part.own)
         head: dict[str, Any] = {"v": 1, "kind": part.kind, "index": self.index}
+        timed = {**head, "time": self.time}
         values = {
-            "to": _to(part, {**head, "time": self.time}, to_seq),
-            "from": _from(part, {**head, "time": self.time}, from_seq),
+            "to": _to(part, {**timed, **self._recalls(part, "to")}, to_seq),
+            "from": _from(part, {**timed, **self._recalls(part, "from")}, from_seq),
             "audit": {**part.slots.get("audit", {}), **head},
         }
+        if part.ref is not None and part.kind in RELEASES:
+            self.given[part.ref] = self.index
         slots = (_slot("to", values), _slot("from", values), _slot("audit", values))
         leaf = entry.leaf(slots[0].digest, slots[1].digest, slots[2].digest)
         made = Entry(self.index, part, to_seq, from_seq, to_running, from_running, slots, leaf)
         self.index += 1
         return made
+
+    def _recalls(self, part: Part, slot: str) -> Fields:
+        """The index of the release that is undone; a recall never overtakes it."""
+        if slot not in part.undoes:
+            return {}
+        ref, index = part.undoes[slot]
+        return {"recalls": self.given.get(ref) if index is None else index}
 
     def _next(self, member: UUID | None, slot: str, objects: int) -> tuple[int | None, int]:
         if member is None:
@@ -118,7 +134,7 @@ def shuffled(parts: Iterable[Part]) -> Iterator[Part]:
     queues: dict[object, list[Part]] = defaultdict(list)
     order: list[object] = []
     for part in parts:
-        key: object = part.to or part.by or object()
+        key: object = part.recipient or part.to or part.by or object()
         queues[key].append(part)
         order.append(key)
     SystemRandom().shuffle(order)
@@ -142,7 +158,7 @@ def _from(part: Part, head: dict[str, Any], seq: int | None) -> Fields:
     if part.by is None:
         return {}
     fields = {**part.slots.get("from", {}), **head, "seq": seq, "from": str(part.by)}
-    if part.kind in ("release", "recall"):
+    if part.kind in RELEASES:
         fields["to"] = part.named
     return fields
 

@@ -10,6 +10,7 @@ from django.db import connection
 from django.db.models import Q, QuerySet
 
 from exchange.ledger import intake
+from exchange.ledger.batch import RELEASES
 from exchange.ledger.sequencer import read_tiles, slot_aad
 from exchange.models import (
     LedgerCheckpoint,
@@ -30,7 +31,6 @@ from members.roles import FORUM_OFFICER
 from members.seals import for_member
 
 MOST_OPENINGS = 1000
-_RELEASES = ("release", "recall")
 
 
 def published_size() -> int:
@@ -196,11 +196,11 @@ def _lists(rows: Sequence[LedgerSlot]) -> dict[tuple[int, str], str]:
     own = [row.idx for row in rows if row.slot in ("to", "from") and row.member_id]
     refs = {
         row.idx: row
-        for row in LedgerEntry.objects.filter(idx__in=own, kind__in=(*_RELEASES, "contribution"))
+        for row in LedgerEntry.objects.filter(idx__in=own, kind__in=(*RELEASES, "contribution"))
     }
     parts = dict(
         ReleaseRecipient.objects.filter(
-            id__in=[one.ref for one in refs.values() if one.kind in _RELEASES]
+            id__in=[one.ref for one in refs.values() if one.kind in RELEASES]
         ).values_list("id", "release_id")
     )
     releases = {row.id: row for row in Release.objects.filter(id__in=parts.values())}

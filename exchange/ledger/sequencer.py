@@ -17,7 +17,7 @@ from django.db import connection, transaction
 
 from exchange.celery import nudge
 from exchange.ledger import intake
-from exchange.ledger.batch import Account, Accounts, Entry, Part, number
+from exchange.ledger.batch import RELEASES, Account, Accounts, Entry, Part, number
 from exchange.models import (
     LedgerAccount,
     LedgerCheckpoint,
@@ -269,6 +269,10 @@ def _release_parts(refs: Sequence[int]) -> dict[int, Part]:
             "release__kind",
             "release__circle_id",
             "release__count",
+            "undoes_to_id",
+            "undoes_to__idx",
+            "undoes_from_id",
+            "undoes_from__idx",
         )
     )
     seal = intake.seal()
@@ -278,7 +282,7 @@ def _release_parts(refs: Sequence[int]) -> dict[int, Part]:
         for key, value in sealed
     }
     parts = {}
-    for ref, to, by, told, release_id, kind, circle, count in rows:
+    for ref, to, by, told, release_id, kind, circle, count, *undone in rows:
         fields = slots[release_id]
         is_given = to is not None and bool(fields["to"])
         parts[ref] = Part(
@@ -289,8 +293,18 @@ def _release_parts(refs: Sequence[int]) -> dict[int, Part]:
             by=by if told and fields["from"] else None,
             named=str(to) if to else f"circle:{circle}",
             given=count if is_given else 0,
+            recipient=to,
+            undoes=_undone(*undone),
         )
     return parts
+
+
+def _undone(
+    to: int | None, to_index: int | None, by: int | None, by_index: int | None
+) -> dict[str, tuple[int, int | None]]:
+    """What a recall undoes, as each of its two parties knows it."""
+    pairs = {"to": (to, to_index), "from": (by, by_index)}
+    return {slot: (ref, index) for slot, (ref, index) in pairs.items() if ref is not None}
 
 
 def _event_parts(refs: Sequence[int]) -> dict[int, Part]:
@@ -363,7 +377,7 @@ def _move_on(accounts: Accounts) -> None:
 
 
 def _number_rows(entries: Sequence[Entry]) -> None:
-    parts = [each for each in entries if each.part.kind in ("release", "recall")]
+    parts = [each for each in entries if each.part.kind in RELEASES]
     contributions = [each for each in entries if each.part.contribution_id]
     with connection.cursor() as cursor:
         if parts:

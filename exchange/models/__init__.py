@@ -22,6 +22,15 @@ from exchange.models.policies import (
     PolicyDraft,
 )
 from exchange.models.previews import Preview, PreviewAudience, PreviewLine, PreviewPart
+from exchange.models.recalls import (
+    Affected,
+    Feedback,
+    Kept,
+    Preparation,
+    Recall,
+    Reissue,
+    Twin,
+)
 from exchange.models.releases import (
     Missing,
     Release,
@@ -35,13 +44,16 @@ from exchange.models.statistics import StatisticsBlock, StatisticsCell, Statisti
 from exchange.models.tokens import TokenAlarm, TokenCall, TokenDay
 
 __all__ = [
+    "Affected",
     "Attempt",
     "Bundle",
     "Delivery",
+    "Feedback",
     "FloorPolicy",
     "Forum",
     "Hold",
     "HoldAct",
+    "Kept",
     "LedgerAccount",
     "LedgerCheckpoint",
     "LedgerEntry",
@@ -61,6 +73,9 @@ __all__ = [
     "PreviewAudience",
     "PreviewLine",
     "PreviewPart",
+    "Preparation",
+    "Recall",
+    "Reissue",
     "Release",
     "ReleaseItem",
     "ReleaseRecipient",
@@ -75,4 +90,5 @@ __all__ = [
     "TokenAlarm",
     "TokenCall",
     "TokenDay",
+    "Twin",
 ]

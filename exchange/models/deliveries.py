@@ -3,6 +3,7 @@
 from uuid import UUID, uuid4
 
 import uuid6
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
 from exchange.models.releases import Release
@@ -48,11 +49,19 @@ class Bundle(models.Model):
     """Renditions of one release, packed and signed once for its audience."""
 
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
-    release = models.OneToOneField(Release, on_delete=models.PROTECT, related_name="bundle")
+    release = models.ForeignKey(Release, on_delete=models.PROTECT, related_name="bundles")
+    # The positions of what was taken back before it was packed.
+    left_out = ArrayField(models.IntegerField(), default=list)
     sealed_at = models.DateTimeField()
+    # Empty once its bytes were erased.
     body = models.BinaryField()
     digest = models.BinaryField()
     manifest = models.TextField()
+
+    class Meta:
+        """Packed once, whole or as the same rest."""
+
+        constraints = [models.UniqueConstraint(fields=["release", "left_out"], name="bundle_once")]
 
 
 class Delivery(models.Model):
@@ -85,6 +94,7 @@ class Delivery(models.Model):
     release = models.ForeignKey(
         Release, on_delete=models.PROTECT, null=True, related_name="deliveries"
     )
+    left_out = ArrayField(models.IntegerField(), default=list)
     seq = models.BigIntegerField(null=True)
     event = models.TextField(choices=Event, default=Event.BUNDLE)
     state = models.TextField(choices=State, default=State.WAITING)

@@ -27,6 +27,8 @@ class Rendition(models.Model):
     digest = models.BinaryField()
     # Over everything but minted id and times: equal content makes no new version.
     content_digest = models.BinaryField()
+    # It takes something back: the revoked version, or the notice of an observable.
+    takes_back = models.BooleanField(default=False)
 
     class Meta:
         """Found by id, within what a member holds."""
@@ -70,6 +72,11 @@ class Release(models.Model):
     slots = models.BinaryField()
     # The contributor's list of the same, with its own ids; sealed with its key.
     told = models.BinaryField(default=b"")
+    # Of a recall: which one, and what its recipients are told of the reason.
+    recall = models.ForeignKey(
+        "exchange.Recall", on_delete=models.PROTECT, null=True, related_name="releases"
+    )
+    reason = models.TextField(default="")
 
     class Meta:
         """A contribution's releases are read together."""
@@ -111,6 +118,9 @@ class ReleaseRecipient(models.Model):
     to_seq = models.BigIntegerField(null=True)
     running = models.BigIntegerField(null=True)
     added_at = models.DateTimeField(null=True)
+    # Of a recall: the parts that it undoes, as the recipient and as the contributor know them.
+    undoes_to = models.ForeignKey("self", on_delete=models.PROTECT, null=True, related_name="+")
+    undoes_from = models.ForeignKey("self", on_delete=models.PROTECT, null=True, related_name="+")
 
     class Meta:
         """A feed is read by the recipient's running count."""

@@ -1,6 +1,6 @@
 """Render: an object under a verdict becomes the exact bytes that its audience receives."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import sha256
@@ -145,6 +145,28 @@ def revocation(
         **required[stix_type],
     }
     return _rendition(obj, version=modified)
+
+
+def notice(
+    observables: Sequence[str], *, stix_id: str, at: str, issuer: str, tlp: str
+) -> Rendition:
+    """The word that observables were recalled, by their ids: the standard revokes none itself."""
+    obj = {
+        "type": "note",
+        "spec_version": "2.1",
+        "id": stix_id,
+        "created": at,
+        "modified": at,
+        "created_by_ref": issuer,
+        "abstract": "recalled",
+        "content": "The exchange no longer serves these observables.",
+        "object_refs": [issuer],
+        "external_references": [
+            {"source_name": "recalled", "external_id": name} for name in sorted(observables)
+        ],
+        "object_marking_refs": [catalogue.tlp_id(tlp)],
+    }
+    return _rendition(obj, version=at)
 
 
 # --- content -------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from exchange import (
     delivery,
     openings,
     policies,
+    recall,
     release,
     replay,
     review,
@@ -24,14 +25,21 @@ from exchange import (
     tokens,
 )
 from exchange.models import (
+    Affected,
     Attempt,
     Delivery,
+    Feedback,
     Hold,
+    Kept,
     Missing,
+    Preparation,
+    Reissue,
+    ReleaseItem,
     ReleaseRecipient,
     StatisticsBlock,
     StatisticsTable,
     Subscription,
+    Twin,
 )
 from exchange.proof import oprf
 from indicators.models import Original, Version
@@ -162,6 +170,52 @@ def _preview(cast: Cast) -> None:
     assert not replay.work(asked, now=NOON)
 
 
+def taken_back(scene: Scene) -> None:
+    """A recall, and what other tests make of it, row by row."""
+    cast, item = scene.cast, ReleaseItem.objects.exclude(outcome=None).earliest("id")
+    outcome, said = item.outcome, item.rendition
+    assert outcome is not None
+    assert said.object_id is not None
+    recall.order(cast.as_(cast.ana), said.object_id, reason="error", note="It was wrong.", now=NOON)
+    Kept.objects.create(item=item, recipient=cast.ember)
+    Twin.objects.create(release=item.release, rendition=said)
+    Reissue.objects.create(outcome=outcome, member=cast.aurora, cause="policy", at=NOON)
+    prepared = Preparation.objects.create(
+        member=cast.aurora, document={}, digest=b"x", at=NOON, total=0
+    )
+    Affected.objects.create(preparation=prepared, item=item, recipients=[cast.ember.id])
+    Feedback.objects.create(
+        object_id=said.object_id,
+        member=cast.aurora,
+        version=outcome.version,
+        circle=cast.relay_watch,
+        disposition="false-positive",
+        at=NOON,
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "sees"),
+    [
+        ("ana", {"recall", "feedback", "preparation"}),
+        ("dora", {"recall", "feedback"}),
+        ("ben", set()),
+        ("cleo", set()),
+        ("otto", set()),
+        ("pia", set()),
+    ],
+)
+def test_what_was_taken_back_is_shown_to_its_contributor_and_the_forums_counsel(
+    scene: Scene, name: str, sees: set[str]
+) -> None:
+    taken_back(scene)
+    tables = ("recall", "reissue", "kept", "twin", "feedback", "preparation", "affected")
+    with web_as(scene.cast, getattr(scene.cast, name)):
+        assert {table for table in tables if rows(f"exchange_{table}")} == sees
+    with web_as(scene.cast, None):
+        assert [table for table in tables if rows(f"exchange_{table}")] == ["kept"]
+
+
 def _sco_id(stix_type: str = "ipv4-addr") -> str:
     return f"{stix_type}--7d3c9bde-52ff-5b8f-8d3c-1f9a3a6b7c55"
 
@@ -257,6 +311,7 @@ def test_every_table_with_content_has_rows_in_this_scene(scene: Scene) -> None:
     Missing.objects.get_or_create(
         outcome=scene.held.outcomes.get(), recipient=scene.cast.borealis, wanted=b"x"
     )
+    taken_back(scene)
     assert [table for table in secured() if not rows(table)] == []
 
 
