@@ -52,6 +52,7 @@ class HoldRow:
     rule: str
     reason: str
     basis: str
+    places: tuple[str, ...]
     stix_type: str
     circle: str
     contributor_is_mine: bool
@@ -278,6 +279,7 @@ def seen(principal: Principal, row: Hold) -> HoldRow:
         rule=row.rule,
         reason=row.reason,
         basis=row.basis,
+        places=tuple(row.places),
         stix_type=row.stix_type,
         circle=row.circle.name,
         contributor_is_mine=is_mine,

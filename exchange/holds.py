@@ -68,6 +68,7 @@ def _row(one: Held, reason: HoldReason, *, now: datetime) -> Hold:
         rule=reason.rule,
         reason=reason.reason,
         basis=reason.basis,
+        places=list(reason.places),
         stix_type=one.stix_type,
         approvers=list(reason.approvers),
         opened_at=now,

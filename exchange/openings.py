@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 
 from django.db import connection, transaction
 
-from exchange import ledger, written
+from exchange import audiences, ledger, written
 from exchange.models import OriginalRead, OriginalRequest, OriginalWord
 from exchange.policy import detectors, facts, holds
 from exchange.proof.refused import Forbidden, NotFound, Refused
@@ -112,11 +112,13 @@ def person(principal: Principal) -> UUID:
 
 def found_in(obj: Mapping[str, Any]) -> tuple[Found, ...]:
     """What the detectors find in an object, text by text; for a page that shows the text anyway."""
+    _, floor = audiences.floor_in_force()
     watch = frozenset(Member.objects.values_list("name", flat=True))
+    watch = watch.union(floor.document["watched_names"])
     subject = facts.read(obj)
     found = list(_found(subject, watch))
     alone = {name for one in found for name in one.detectors}
-    joined = detectors.findings_in(tuple(holds.texts_of(subject)), watch=watch)
+    joined = detectors.findings_in((text for _, text in holds.texts_of(subject)), watch=watch)
     rest = tuple(f"{one.id}: {one.title}" for one in joined)
     rest = tuple(name for name in rest if name not in alone)
     return (*found, *([Found(TOGETHER, "", rest)] if rest else ()))

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import django.contrib.postgres.fields
 import django.db.models.deletion
 from django.db import migrations, models
 
@@ -9,7 +10,7 @@ SQL = (Path(__file__).parent / "sql" / "statistics.sql").read_text(encoding="utf
 
 
 class Migration(migrations.Migration):
-    """Tables, their row-level security, and the trigger that lets them only grow."""
+    """Tables, their row-level security, a trigger that lets them only grow; where a hold points."""
 
     dependencies = [("exchange", "0007_previews")]
 
@@ -78,6 +79,13 @@ class Migration(migrations.Migration):
             model_name="statisticsblock",
             constraint=models.UniqueConstraint(
                 fields=("table", "name"), name="one_block_of_a_name"
+            ),
+        ),
+        migrations.AddField(
+            model_name="hold",
+            name="places",
+            field=django.contrib.postgres.fields.ArrayField(
+                base_field=models.TextField(), default=list, size=None
             ),
         ),
         migrations.RunSQL(SQL, "DROP FUNCTION IF EXISTS statistics_refuse() CASCADE"),

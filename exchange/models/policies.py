@@ -171,6 +171,8 @@ class Hold(models.Model):
     rule = models.TextField()
     reason = models.TextField()
     basis = models.TextField(default="")
+    # Where a tripwire was set off: names of properties that the catalogue knows, never a text.
+    places = ArrayField(models.TextField(), default=list)
     stix_type = models.TextField(default="")
     approvers = ArrayField(models.TextField())
     # The roles that have said yes since the last question; the acts are the record of it.

@@ -13,20 +13,23 @@ import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+import phonenumbers
 import re2
 
 LONGEST = 200_000
 _DIGIT = re.compile(r"\d")
 ENCODED = re.compile(r"[A-Za-z0-9+/=_-]{17,}")
-# Letters that look like Latin ones, Cyrillic and Greek: folded before matching.
-CONFUSABLE = str.maketrans(
-    "АВЕЅІЈКМНОРСТУХаеѕіјорсухһԁԛԝΑΒΕΖΗΙΚΜΝΟΡΤΥΧοαν",
-    "ABESIJKMHOPCTYXaesijopcyxhdqwABEZHIKMNOPTYXoav",
-)
+SEAM = 200  # characters of a text that are read with those beside it
+TOGETHER = "several texts read as one"
+MOST_PHONES = 64  # of one text: a telephone book is found by its first numbers
+# Letters set apart, as in "p r i c e": at least five, so that "a b c" stays a list.
+_APART = re2.compile(r"(?:^|\s)(?:\S ){4,}\S(?:\s|$)")
+_PHONE = re2.compile(r"(?:^|[^\w.-])((?:\+|00)[1-9][\d ()./-]{6,20}\d)(?:\D|$)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +40,22 @@ class Detector:
     title: str
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A tripwire that was set off, and the places of the strings that did it; never the strings."""
+
+    detector: Detector
+    places: tuple[str, ...]
+
+
 ATTRIBUTION = "D13-attribution"
 SECRET = "D14-secret"  # noqa: S105 - the name of a detector
-_ROWS: list[dict[str, Any]] = json.loads(
+_DATA: dict[str, Any] = json.loads(
     Path(__file__).with_name("detectors.json").read_text(encoding="utf-8")
-)["detectors"]
+)
+_ROWS: list[dict[str, Any]] = _DATA["detectors"]
+# Letters that look like Latin ones, folded before matching.
+_CONFUSABLE = str.maketrans(_DATA["confusables"]["from"], _DATA["confusables"]["to"])
 DETECTORS = {row["id"]: Detector(row["id"], row["title"]) for row in _ROWS}
 
 
@@ -54,14 +68,32 @@ def findings_in(
     texts: Iterable[str], *, watch: frozenset[str] = frozenset()
 ) -> tuple[Detector, ...]:
     """The detectors that several strings of one object set off, alone or joined."""
-    strings = [text for text in texts if text]
-    hits: set[str] = set()
-    for text in {*strings, " ".join(strings)} if strings else ():
-        for form in readings(text[:LONGEST]):
-            hits |= _hits(form)
-            if names(form, watch):
-                hits.add(ATTRIBUTION)
-    return tuple(DETECTORS[name] for name in sorted(hits))
+    return tuple(found.detector for found in found_at((("", text) for text in texts), watch=watch))
+
+
+def found_at(
+    texts: Iterable[tuple[str, str]], *, watch: frozenset[str] = frozenset()
+) -> tuple[Found, ...]:
+    """The detectors that the strings of one object set off, each with the places of those strings.
+
+    What no string shows alone may stand in several that follow one another: those are read as one.
+    """
+    strings = [(place, text) for place, text in texts if text]
+    places: dict[str, set[str]] = {}
+    for place, text in strings:
+        for name in _found(text, watch):
+            places.setdefault(name, set()).add(place)
+    if len(strings) > 1:
+        ends = [_ends(text) for _, text in strings]
+        for between in (" ", ""):
+            for name in _found(between.join(ends), watch):
+                places.setdefault(name, {TOGETHER})
+    return tuple(Found(DETECTORS[name], tuple(sorted(places[name]))) for name in sorted(places))
+
+
+def _ends(text: str) -> str:
+    """What of a text may belong to its neighbours: the middle of a long one was read already."""
+    return text if len(text) <= 2 * SEAM else f"{text[:SEAM]}\n{text[-SEAM:]}"
 
 
 def names(text: str, watch: frozenset[str]) -> tuple[str, ...]:
@@ -79,14 +111,20 @@ def _watched(watch: frozenset[str]) -> tuple[tuple[str, str], ...]:
 
 
 def readings(text: str) -> tuple[str, ...]:
-    """A text as it is, folded, decoded, and with encoded runs opened once."""
-    folded = html.unescape(unquote(text)) if "%" in text or "&" in text else text
-    if not folded.isascii():
-        folded = unicodedata.normalize("NFKC", folded)
-        folded = "".join(char for char in folded if unicodedata.category(char) != "Cf")
-        folded = folded.translate(CONFUSABLE)
-    opened = [found for run in ENCODED.findall(folded) for found in decoded(run)]
-    return tuple(dict.fromkeys((text, folded, *opened)))
+    """A text as it is, folded, drawn together, and with encoded runs opened once."""
+    folded = _folded(html.unescape(unquote(text)) if "%" in text or "&" in text else text)
+    opened = [_folded(found) for run in ENCODED.findall(folded) for found in decoded(run)]
+    drawn = _APART.sub(lambda run: f" {run.group().replace(' ', '')} ", folded)
+    return tuple(dict.fromkeys((text, folded, drawn, *opened)))
+
+
+def _folded(text: str) -> str:
+    """Plain letters for what looks like them: forms, marks, invisible characters, other scripts."""
+    if text.isascii():
+        return text
+    bare = unicodedata.normalize("NFKD", text)
+    bare = "".join(char for char in bare if unicodedata.category(char) not in ("Cf", "Mn"))
+    return unicodedata.normalize("NFKC", bare).translate(_CONFUSABLE)
 
 
 def decoded(run: str) -> Iterator[str]:
@@ -106,6 +144,15 @@ def decoded(run: str) -> Iterator[str]:
             yield text
 
 
+def _found(text: str, watch: frozenset[str]) -> set[str]:
+    hits: set[str] = set()
+    for form in readings(text[:LONGEST]):
+        hits |= _hits(form)
+        if names(form, watch):
+            hits.add(ATTRIBUTION)
+    return hits
+
+
 def _as_words(name: str) -> str:
     return f" {re.sub(r'[^0-9a-z]+', ' ', name.casefold()).strip()} "
 
@@ -113,6 +160,22 @@ def _as_words(name: str) -> str:
 def _hits(text: str) -> set[str]:
     found = [_WHICH[index] for index in _SET.Match(text) or ()]
     return {detector for detector, check in (*found, *_ROUTINES) if check is None or check(text)}
+
+
+def _phone(text: str) -> bool:
+    """Whether a number is written with its country's code and is one that can be dialled there."""
+    if "+" not in text and "00" not in text:
+        return False
+    candidates = islice(_PHONE.finditer(text), MOST_PHONES)
+    return any(_is_dialled(found.group(1)) for found in candidates)
+
+
+def _is_dialled(candidate: str) -> bool:
+    written = f"+{candidate.removeprefix('00').removeprefix('+')}"
+    try:
+        return phonenumbers.is_valid_number(phonenumbers.parse(written, None))
+    except phonenumbers.NumberParseException:
+        return False
 
 
 def _luhn(text: str) -> bool:
@@ -171,7 +234,7 @@ def _compiled() -> tuple[Any, list[tuple[str, Check | None]], tuple[tuple[str, C
     patterns = re2.Set.SearchSet(options)
     which: list[tuple[str, Check | None]] = []
     routines: list[tuple[str, Check]] = []
-    named: dict[str, Check] = {"luhn": _luhn, "iban": _iban}
+    named: dict[str, Check] = {"phone": _phone, "luhn": _luhn, "iban": _iban}
     for row in _ROWS:
         for pattern in row["patterns"]:
             if isinstance(pattern, str):

@@ -18,6 +18,7 @@ ALWAYS = frozenset(
     ("terms-of-service-only", "unannounced-capability", "foreign-marking", "restricted-source")
     + ("over-cap", "shared-list", "few-prompts", "no-base-rate")
 )
+_ODD = "an unknown property"
 _UNREAD = frozenset({"type", "id", "spec_version", "created", "modified", "pattern"})
 
 
@@ -41,18 +42,20 @@ def of(
         *_by_marking(subject, context, floor),
         *_by_range(subject, linked, floor),
         *_by_evidence(subject, kind, linked, floor),
-        *_by_text(subject, context, floor),
     ]
-    return tuple(sorted((_reason(floor, name) for name in set(names)), key=lambda one: one.rule))
+    places: dict[str, tuple[str, ...]] = dict.fromkeys(names, ())
+    places |= _by_text(subject, context, floor)
+    reasons = (_reason(floor, name, where) for name, where in places.items())
+    return tuple(sorted(reasons, key=lambda one: one.rule))
 
 
-def _reason(floor: Floor, name: str) -> HoldReason:
+def _reason(floor: Floor, name: str, places: tuple[str, ...]) -> HoldReason:
     """Class, sentence and basis stand in the floor under the name of the rule."""
     row = floor.document["holds"][name]
     hold_class = row["class"]
     rule = f"floor/{floor.version}/hold/{hold_class}/{name}"
     approvers = floor.approvers(hold_class)
-    return HoldReason(hold_class, rule, row["reason"], row["basis"], approvers)
+    return HoldReason(hold_class, rule, row["reason"], row["basis"], approvers, places)
 
 
 def _by_type(subject: Facts, floor: Floor) -> Iterator[str]:
@@ -130,29 +133,39 @@ def _by_evidence(subject: Facts, kind: str | None, linked: Linked, floor: Floor)
             yield "no-base-rate"
 
 
-def _by_text(subject: Facts, context: Context, floor: Floor) -> Iterator[str]:
+def _by_text(
+    subject: Facts, context: Context, floor: Floor
+) -> Iterator[tuple[str, tuple[str, ...]]]:
     texts = tuple(texts_of(subject))
-    for detector in detectors.findings_in(texts, watch=context.watch):
-        tripwire = floor.document["tripwires"].get(detector.id)
+    if not texts:
+        return
+    named = floor.document["watched_names"]
+    watch = context.watch.union(named) if named else context.watch
+    for found in detectors.found_at(texts, watch=watch):
+        tripwire = floor.document["tripwires"].get(found.detector.id)
         if tripwire and tripwire["hold"]:
-            yield detector.id
+            yield found.detector.id, found.places
 
 
-def texts_of(subject: Facts) -> Iterator[str]:
-    """The strings of an object that do not pass: a detector reads them, nobody else."""
+def texts_of(subject: Facts) -> Iterator[tuple[str, str]]:
+    """The strings of an object that do not pass, each with its place: a detector reads them.
+
+    A place is a property that the catalogue knows: the name of any other is the contributor's text.
+    """
     for leaf in subject.leaves:
         if leaf.parts[0] in _UNREAD:
             continue
         entry = leaf.entry
+        place = str(leaf.parts[0]) if entry is not None else _ODD
         if entry is None:  # the name of an unknown property is the contributor's text too
-            yield from (str(part) for part in leaf.parts if _is_odd(part))
+            yield from ((_ODD, str(part)) for part in leaf.parts if _is_odd(part))
         if isinstance(leaf.value, str) and not _is_formal(entry, leaf.value, fits=leaf.fits):
-            yield leaf.value
+            yield place, leaf.value
     for literal in subject.literals:
         if isinstance(literal.value, str) and not _passes(literal):
-            yield literal.value
+            yield "pattern", literal.value
     if subject.stix_type == "indicator" and subject.pattern is None:
-        yield str(subject.obj.get("pattern", ""))
+        yield "pattern", str(subject.obj.get("pattern", ""))
 
 
 def _is_formal(entry: catalogue.Entry | None, value: str, *, fits: bool) -> bool:

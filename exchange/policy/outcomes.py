@@ -41,6 +41,7 @@ class HoldReason:
     reason: str
     basis: str
     approvers: tuple[str, ...]
+    places: tuple[str, ...] = ()  # of the texts that set a tripwire off; known names only
 
     @property
     def name(self) -> str:

@@ -4,9 +4,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import phonenumbers
 import pytest
 
-from exchange.policy import detectors, intake
+from exchange.policy import decide, detectors, intake, terms
+from exchange.policy.outcomes import Standing
 from tests.core import policy_material as material
 
 WATCH = frozenset({"DeepSeek", "Moonshot AI", "MiniMax", "Alibaba", "Google", "OpenAI", "Tencent"})
@@ -111,7 +113,7 @@ def test_the_tripwires_do_what_the_corpus_says(shared_data: Path) -> None:
         if row["label"] == "negative" and row["detector"] in found[row["text"]]
     ]
     assert missed == []
-    assert len(alarms) <= 1
+    assert alarms == []
 
 
 @pytest.mark.parametrize(
@@ -123,6 +125,10 @@ def test_the_tripwires_do_what_the_corpus_says(shared_data: Path) -> None:
         "V2UgY2hhcmdlICQyLjEwIHBlciBtaWxsaW9uIHRva2Vucw==",
         "576520636861726765202432 2e 576520636861726765202420322e313020706572206d696c6c696f6e",
         "We \u0441harge $2.10 per million tokens",
+        "We ch\u0430rge $2.10 p\u0435r milli\u043en tokens",
+        "We \u13df\u210ear\u0261e $2.10 p\u212fr mill\u0131on tokens",
+        "W\u0301e\u0302 ch\u0308arge $2.10 per million tokens",
+        "W e   c h a r g e   $ 2 . 1 0   p e r   m i l l i o n   t o k e n s",
     ],
 )
 def test_disguises_are_taken_off_once(text: str) -> None:
@@ -136,10 +142,91 @@ def test_disguises_are_taken_off_once(text: str) -> None:
         ("card 4111 1111 1111 1112 was used", False),
         ("IBAN GB82 WEST 1234 5698 7654 32", True),
         ("IBAN GB82 WEST 1234 5698 7654 33", False),
+        ("call +49 (0)30 901820 for it", True),
+        ("call 0049 30 901820 for it", True),
+        ("call +44.20.7946.0958", True),
+        ("line +999 123 456 789", False),
+        ("object 00000000000000 of the heap", False),
+        ("id 7-0049301234567", False),
     ],
 )
-def test_checksums_are_checked(*, text: str, is_found: bool) -> None:
+def test_numbers_of_people_are_checked(*, text: str, is_found: bool) -> None:
     assert ("D10-pii" in detectors.findings(text)) is is_found
+
+
+def test_a_list_of_letters_is_not_drawn_together() -> None:
+    assert detectors.readings("options a b c d") == ("options a b c d",)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1" * detectors.LONGEST,
+        "+49 30 " * (detectors.LONGEST // 7),
+        "+(" * (detectors.LONGEST // 2),
+        "1 " * (detectors.LONGEST // 2),
+        "QUJD" * (detectors.LONGEST // 4),
+        "a@b." * (detectors.LONGEST // 4),
+        "\u0441" * detectors.LONGEST,
+    ],
+)
+def test_a_hostile_text_costs_a_bounded_number_of_looks(
+    text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[str] = []
+    real = phonenumbers.parse
+
+    def counted(number: str, region: str | None) -> phonenumbers.PhoneNumber:
+        looks.append(number)
+        return real(number, region)
+
+    monkeypatch.setattr(phonenumbers, "parse", counted)
+    detectors.findings(text)
+    forms = len(detectors.readings(text))
+    assert len(looks) <= forms * detectors.MOST_PHONES
+    assert all(len(number) < 32 for number in looks)
+
+
+def test_a_finding_says_where_it_stands_and_never_what_it_says() -> None:
+    texts = [("description", "We charge $2.10 per million tokens"), ("name", "Relay range")]
+    (found,) = detectors.found_at(texts)
+    assert (found.detector.id, found.places) == ("D01-price", ("description",))
+
+
+@pytest.mark.parametrize(
+    "parts", [("It fell: gross", "margin, again"), ("It fell: the gro", "ss margin, again")]
+)
+def test_a_sentence_cut_in_two_is_read_as_one(parts: tuple[str, str]) -> None:
+    (found,) = detectors.found_at([("name", parts[0]), ("description", parts[1])])
+    assert (found.detector.id, found.places) == ("D02-cost", (detectors.TOGETHER,))
+
+
+def standing(obj: dict[str, Any], **floor: object) -> Standing:
+    under = terms.Floor.parse({**terms.shipped_floor(), **floor})
+    return decide.standing([obj], material.CONTEXT_OF_AURORA, under)[0]
+
+
+def test_a_hold_names_the_property_and_no_word_of_the_contributors() -> None:
+    price = "We charge $2.10 per million tokens"
+    plain = material.indicator(description=price)
+    odd = material.indicator(x_our_list_price={"cnry": price})
+    pattern = f"[ipv4-addr:value = '198.51.100.7' OR file:name = '{price}']"
+    literal = material.indicator(pattern=pattern)
+    told = [standing(obj).holds for obj in (plain, odd, literal)]
+    places = [
+        {place for hold in holds if hold.name == "C01/D01-price" for place in hold.places}
+        for holds in told
+    ]
+    assert places == [{"description"}, {"an unknown property"}, {"pattern"}]
+    assert "cnry" not in str(told)
+    assert "x_our_list_price" not in str(told)
+
+
+def test_a_company_on_the_floors_list_may_not_be_named_unseen() -> None:
+    obj = material.indicator(description="It was Heron Works again.")
+    assert "C13/D13-attribution" not in {hold.name for hold in standing(obj).holds}
+    watching = standing(obj, watched_names=["Heron Works"])
+    assert "C13/D13-attribution" in {hold.name for hold in watching.holds}
 
 
 def test_company_names_are_matched_as_words() -> None:
