@@ -5,7 +5,7 @@
 3. the ledger records it; what may leave waits for its window
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
@@ -15,7 +15,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db import transaction
 
-from exchange import audiences, constants, departures, holds, ledger, lens
+from exchange import audiences, constants, departures, folds, holds, ledger, lens
 from exchange.celery import nudge
 from exchange.departures import Departure
 from exchange.models import Missing, Outcome, ReleaseItem, Revocation
@@ -244,6 +244,7 @@ def withdraw(principal: Principal, stix_id: str, *, now: datetime) -> None:
     row.state = ForumObject.State.WITHDRAWN
     row.save(update_fields=["state"])
     Outcome.objects.filter(version__object=row, released_at__isnull=True).update(replaced=True)
+    folds.touch(row.id)
     Revocation.objects.create(
         object=row, member_id=row.member_id, due_at=windows.next_revocation(now)
     )
@@ -299,6 +300,7 @@ def _decide(
     fresh: list[Outcome] = []
     held: list[holds.Held] = []
     addressed = _already_addressed(row, kept)
+    folded = _fold(row, kept, rulings, addressed)
     for result, standing in zip(kept, rulings, strict=True):
         is_sent = result.version_id in addressed
         if result.is_late and not is_sent:
@@ -311,13 +313,41 @@ def _decide(
         if result.version_id is None or is_sent:
             continue
         addressed.add(result.version_id)
-        fresh.append(_outcome(row, result.version_id, standing, force, now=now))
-        stix_type = str(result.obj["type"])
-        held.append(holds.Held(fresh[-1], stix_type, standing.holds))
+        taken = folded.get(result.position)
+        if taken is not None and taken.sentence is not None:
+            messages[result.position] = taken.sentence
+            continue
+        outcome = _outcome(row, result.version_id, standing, force, now=now)
+        if taken is not None and taken.is_daily:
+            outcome.due_at = windows.next_revocation(now)
+        fresh.append(outcome)
+        held.append(holds.Held(outcome, str(result.obj["type"]), standing.holds))
     Outcome.objects.bulk_create(fresh, batch_size=2_000)
     holds.write(held, now=now)
     _replace_older(row, [result for result in kept if not result.is_repeat])
     return messages
+
+
+def _fold(
+    row: Contribution,
+    kept: Sequence[store.Stored],
+    rulings: Sequence[Standing],
+    addressed: Collection[int | None],
+) -> Mapping[int, folds.Taken]:
+    """Fold what is accepted and counts, once each; by position."""
+    counted: dict[int, store.Stored] = {}
+    seen = set(addressed)
+    for result, standing in zip(kept, rulings, strict=True):
+        is_new = result.version_id not in seen and not result.is_late
+        if is_new and standing.outcome == Outcome.Kind.ACCEPTED and folds.counts(result.obj):
+            seen.add(result.version_id)
+            counted[result.position] = result
+    taken = folds.take(
+        row.member_id,
+        row.circle_id,
+        [(one.object_id, one.obj) for one in counted.values() if one.object_id is not None],
+    )
+    return dict(zip(counted, taken, strict=True))
 
 
 def _outcome(

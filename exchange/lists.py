@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from exchange import access, audiences, constants
+from exchange import access, audiences, constants, folds
 from exchange.models import Kept, ReleaseItem
 from exchange.policy import decide, tokens
 from exchange.policy.closure import Closed, Due, close
@@ -33,6 +33,8 @@ class Leaving:
     obj: Mapping[str, Any]
     standing: Standing
     nominal_at: datetime
+    # As contributed, where what leaves is written for many like it.
+    original: Mapping[str, Any] | None = None
     # Only these, where it left before and is now due for some; empty: all recipients.
     recipients: frozenset[UUID] = frozenset()
     # The other circles in which this very version left: who has it there keeps what it has.
@@ -50,6 +52,11 @@ class Leaving:
     def is_observable(self) -> bool:
         """Observables have no version of their own (STIX 2.1, 3.6)."""
         return "created" not in self.obj
+
+    @property
+    def contributed(self) -> Mapping[str, Any]:
+        """The object as its contributor wrote it."""
+        return self.obj if self.original is None else self.original
 
     @property
     def forum_id(self) -> str:
@@ -115,7 +122,9 @@ def _names(contributor_id: UUID, objects: Iterable[Mapping[str, Any]]) -> Names:
     rows = ForumObject.objects.filter(
         member_id=contributor_id, id_digest__in=list(digests), state=ForumObject.State.LIVE
     )
-    found = {digests[bytes(row.id_digest)]: row for row in rows}
+    own = {digests[bytes(row.id_digest)]: row for row in rows}
+    leads = folds.leads(own.values())
+    found = {name: leads.get(row.id, row) for name, row in own.items()}
     rest = wanted - public - found.keys()
     seats = CircleMember.objects.filter(member_id=contributor_id, left_at__isnull=True)
     held = ReleaseItem.objects.filter(

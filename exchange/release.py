@@ -14,7 +14,7 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
 
-from exchange import audiences, holds, lists, parcels, renditions
+from exchange import audiences, folds, holds, lists, parcels, renditions
 from exchange.models import (
     Hold,
     Missing,
@@ -182,18 +182,20 @@ def _due(
     approved = _approvals(rows)
     elsewhere = _elsewhere(rows)
     leaving: list[lists.Leaving] = []
-    for row in rows:
+    for row in folds.fold_due(rows, subjects):
         # An approval clears the reasons that it names and nothing else.
         standing = cleared(standings[row.version_id], approved[row.id])
         if standing.outcome != Outcome.Kind.ACCEPTED:
             _keep_back(row, standing, now=now)
             continue
+        subject = folds.written(row, subjects[row.version_id], now=now)
         leaving.append(
             lists.Leaving(
                 outcome_id=row.id,
                 version=row.version,
-                obj=subjects[row.version_id].obj,
-                facts=subjects[row.version_id],
+                obj=subject.obj,
+                facts=subject,
+                original=subjects[row.version_id].obj,
                 standing=standing,
                 nominal_at=freed.get(row, row.due_at or now),
                 recipients=_freed_for(row, now=now) if row.released_at else frozenset(),

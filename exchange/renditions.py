@@ -92,7 +92,7 @@ def make(
             outcome_id=key,
             original_id=str(one.obj["id"]),
             original_version=store.version_text(one.obj),
-            source=sha256(jcs.encode(one.obj)).hexdigest(),
+            source=sha256(jcs.encode(one.contributed)).hexdigest(),
             verdict=verdict.digest,
             rules=tuple(sorted({ruling.rule for _, ruling in verdict.rulings})),
         )

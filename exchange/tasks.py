@@ -7,6 +7,7 @@ from django.utils import timezone
 from exchange import (
     contribute,
     delivery,
+    folds,
     ledger,
     recall,
     release,
@@ -84,6 +85,7 @@ def calendar() -> None:
     Asked every minute, for each of them catches up: a hint that was lost costs a minute.
     """
     revocation.revoke_due(now=timezone.now())
+    folds.publish_day(now=timezone.now())
     ledger.receive_hour(now=timezone.now())
     ledger.state_day(now=timezone.now())
     statistics.make_due(now=timezone.now())

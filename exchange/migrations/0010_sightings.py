@@ -1,6 +1,17 @@
-"""What changes over time: ends that lists may lack."""
+"""What changes over time: ends that lists may lack, and sightings that leave as one."""
 
+from pathlib import Path
+
+import django.db.models.deletion
 from django.db import migrations, models
+
+SQL = (Path(__file__).parent / "sql" / "sightings.sql").read_text(encoding="utf-8")
+
+
+def _row_of(model):
+    return models.ForeignKey(
+        on_delete=django.db.models.deletion.PROTECT, related_name="+", to=model
+    )
 
 
 class Migration(migrations.Migration):
@@ -14,4 +25,58 @@ class Migration(migrations.Migration):
             name="optional",
             field=models.BooleanField(default=False, db_default=False),
         ),
+        migrations.CreateModel(
+            name="Fold",
+            fields=[
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("key", models.BinaryField()),
+                ("total", models.BinaryField()),
+                ("shown", models.BinaryField(null=True)),
+                ("shown_on", models.DateField(null=True)),
+                ("changed", models.BooleanField(default=False)),
+                ("ended", models.BooleanField(default=False)),
+                ("circle", _row_of("members.circle")),
+                ("member", _row_of("members.member")),
+                ("object", _row_of("indicators.forumobject")),
+            ],
+        ),
+        migrations.CreateModel(
+            name="FoldPart",
+            fields=[
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("sealed", models.BinaryField()),
+                ("gone", models.BooleanField(default=False)),
+                (
+                    "fold",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="parts",
+                        to="exchange.fold",
+                    ),
+                ),
+                ("member", _row_of("members.member")),
+                ("object", _row_of("indicators.forumobject")),
+            ],
+        ),
+        migrations.AddIndex(
+            model_name="fold",
+            index=models.Index(
+                condition=models.Q(("changed", True), ("ended", False)),
+                fields=["id"],
+                name="fold_changed",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="fold",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("ended", False)),
+                fields=("member", "circle", "key"),
+                name="one_open_fold",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="foldpart",
+            constraint=models.UniqueConstraint(fields=("fold", "object"), name="fold_part_once"),
+        ),
+        migrations.RunSQL(SQL, reverse_sql=migrations.RunSQL.noop),
     ]

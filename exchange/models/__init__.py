@@ -40,6 +40,7 @@ from exchange.models.releases import (
     Revocation,
     ServedNote,
 )
+from exchange.models.sightings import Fold, FoldPart
 from exchange.models.statistics import StatisticsBlock, StatisticsCell, StatisticsTable
 from exchange.models.tokens import TokenAlarm, TokenCall, TokenDay
 
@@ -50,6 +51,8 @@ __all__ = [
     "Delivery",
     "Feedback",
     "FloorPolicy",
+    "Fold",
+    "FoldPart",
     "Forum",
     "Hold",
     "HoldAct",

@@ -9,8 +9,9 @@ from uuid import uuid4
 import pytest
 from django.conf import LazySettings
 
-from exchange import access, contribute, inbox, revocation
-from exchange.models import LedgerEntry, Missing, Outcome, ReleaseItem, Rendition
+from exchange import access, contribute, folds, inbox, revocation
+from exchange.models import Hold, LedgerEntry, Missing, Outcome, ReleaseItem, Rendition
+from indicators.stix import extensions
 from members import onboarding
 from members.models import Circle, Member
 from tests.shell.sharing import (
@@ -384,3 +385,91 @@ def circle_of(way: Way, *names: str) -> Circle:
 def waiting(way: Way) -> int:
     """How many objects wait for a window."""
     return Outcome.objects.filter(released_at__isnull=True, due_at__isnull=False).count()
+
+
+# --- sightings -----------------------------------------------------------------------------------
+
+
+def counted(way: Way, of: str, count: int, *, at: Any = NOON) -> Object:
+    """So many sightings of an object."""
+    return sdo("sighting", at=at, sighting_of_ref=of, count=count)
+
+
+def sightings_of(member: Member) -> list[int]:
+    """The counts that a lab reads, in their order."""
+    return [one["count"] for one in bodies(feed(member)) if one["type"] == "sighting"]
+
+
+def test_sightings_of_one_object_by_one_member_leave_as_one_in_each_circle(way: Way) -> None:
+    indicator = range_indicator()
+    for circle in (way.cast.relay_watch, way.cast.forum):
+        way.pass_on(indicator, circle=circle)
+        for count in (1, 2, 4):
+            way.pass_on(counted(way, indicator["id"], count), circle=circle)
+    # One of each circle: the first, with what had come before the window in which it left.
+    assert sightings_of(way.cast.cirrus) == [1]
+    assert sightings_of(way.cast.ember) == [1, 1]
+    (mine,) = [one for one in bodies(feed(way.cast.borealis)) if one["type"] == "indicator"]
+    way.pass_on(counted(way, mine["id"], 50), by=way.cast.ben)
+    assert sightings_of(way.cast.ember) == [1, 1, 10]
+
+
+def test_a_false_positive_is_not_folded_into_what_was_seen(way: Way) -> None:
+    indicator = range_indicator()
+    way.pass_on(indicator)
+    way.pass_on(counted(way, indicator["id"], 5))
+    wrong = {**context("sighting", "S2")}
+    wrong[extensions.CONTEXT] = {**wrong[extensions.CONTEXT], "disposition": "false-positive"}
+    way.pass_on({**counted(way, indicator["id"], 5), "extensions": wrong})
+    assert len(sightings_of(way.cast.ember)) == 2
+
+
+def test_what_is_withdrawn_is_taken_out_of_the_sum_with_the_day(way: Way) -> None:
+    indicator = range_indicator()
+    way.pass_on(indicator)
+    many = counted(way, indicator["id"], 500)
+    for one in (counted(way, indicator["id"], 5), many):
+        way.give(one)
+    leave(now=NOON)
+    assert sightings_of(way.cast.ember) == [100]
+    contribute.withdraw(way.cast.as_(way.cast.ana), many["id"], now=NOON)
+    folds.publish_day(now=MIDNIGHT)
+    leave(now=MIDNIGHT)
+    assert sightings_of(way.cast.ember) == [100, 2]
+
+
+def test_after_the_first_was_withdrawn_the_next_begins_anew(way: Way) -> None:
+    indicator = range_indicator()
+    way.pass_on(indicator)
+    first = counted(way, indicator["id"], 500)
+    way.pass_on(first)
+    contribute.withdraw(way.cast.as_(way.cast.ana), first["id"], now=NOON)
+    way.pass_on(counted(way, indicator["id"], 5))
+    assert sightings_of(way.cast.ember) == [100, 2]
+
+
+def test_a_sighting_that_counsel_releases_is_folded_then(way: Way) -> None:
+    indicator = range_indicator()
+    way.pass_on(indicator)
+    way.pass_on(counted(way, indicator["id"], 5))
+    text = "We offer a discount of 40 percent"
+    held = way.give({**counted(way, indicator["id"], 50), "description": text})
+    assert outcomes(held) == ["held"]
+    Hold.objects.update(state="released")
+    leave(now=minutes(15))
+    assert sightings_of(way.cast.ember) == [2]
+    folds.publish_day(now=MIDNIGHT)
+    leave(now=MIDNIGHT)
+    assert sightings_of(way.cast.ember) == [2, 10]
+
+
+def test_a_reference_to_a_folded_sighting_leads_to_the_one_that_left(way: Way) -> None:
+    indicator = range_indicator()
+    seen = address("198.51.100.7")
+    way.pass_on(indicator, seen)
+    way.pass_on(observed(seen["id"]))
+    second = observed(seen["id"])
+    way.pass_on(second)
+    way.pass_on({**counted(way, indicator["id"], 5), "observed_data_refs": [second["id"]]})
+    found = {one["type"]: one for one in bodies(feed(way.cast.ember))}
+    assert found["sighting"]["observed_data_refs"] == [found["observed-data"]["id"]]

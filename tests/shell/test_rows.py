@@ -129,6 +129,7 @@ def scene(settings: LazySettings, tmp_path: Path) -> Scene:
         sharing.indicates(link["id"], root["id"]),
         sharing.indicates(later["id"], root["id"]),
         {"type": "ipv4-addr", "spec_version": "2.1", "id": _sco_id(), "value": "198.51.100.9"},
+        sharing.sdo("sighting", sighting_of_ref=link["id"], count=3),
         sharing.sdo("threat-actor", name="Somebody Ltd"),
         {"type": "artifact", "spec_version": "2.1", "id": _sco_id("artifact"), "url": "x"},
     )

@@ -121,6 +121,7 @@ CREATE OR REPLACE FUNCTION weir_waits(outcomes bigint[])
         FROM exchange_missing missing
         JOIN exchange_outcome mine ON mine.id = missing.outcome_id
         WHERE missing.outcome_id = ANY (outcomes) AND mine.member_id = weir_member()
+          AND NOT missing.optional
         GROUP BY missing.outcome_id;
     END
     $$;
