@@ -88,7 +88,9 @@ def help_page(request: HttpRequest) -> HttpResponse:
 @require_GET
 def settings_page(request: HttpRequest) -> HttpResponse:
     """Where everything that is set up stands."""
-    return wire.render(request, "web/account/settings.html", {})
+    principal = wire.asker(request)
+    sees_tokens = principal.may("read-token-use") or principal.may("read-token-alarms")
+    return wire.render(request, "web/account/settings.html", {"sees_tokens": sees_tokens})
 
 
 @wire.page()

@@ -7,7 +7,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
-from exchange import audit
+from exchange import audit, tokens
 from exchange.web import wire
 
 LATE = timedelta(seconds=60)
@@ -18,11 +18,13 @@ LATE = timedelta(seconds=60)
 def health(request: HttpRequest) -> HttpResponse:
     """Queues, the ledger's head, deliveries by state, exempt endpoints."""
     now = timezone.now()
-    health = audit.health(wire.asker(request))
+    principal = wire.asker(request)
+    health = audit.health(principal)
     context = {
         "health": health,
         "processes": _processes(health, now=now),
         "exempt": sorted(settings.OUTBOUND_EXEMPT),
+        "token_alarms": tokens.alarms(principal, now=now),
     }
     return wire.render(request, "web/operator/health.html", context)
 

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from exchange.web import account, analyst, compliance, contributing, counsel, home, operator
+from exchange.web import account, analyst, compliance, contributing, counsel, home, operator, tokens
 from exchange.web import statistics as lane
 
 app_name = "web"
@@ -36,5 +36,7 @@ urlpatterns = [
     path("subscriptions/<uuid:subscription_id>/", account.subscription, name="subscription"),
     path("credentials/", account.credentials, name="credentials"),
     path("credentials/<uuid:credential_id>/revoke/", account.revoke, name="credential-revoke"),
+    path("tokens/", tokens.use, name="tokens"),
+    path("tokens/command/", tokens.command, name="token-command"),
     path("health/", operator.health, name="health"),
 ]

@@ -166,9 +166,8 @@ def _words(principal: Principal) -> list[tuple[str, str, str, tuple[str, ...]]]:
     if principal.may("read-ledger"):
         words.append(("Ledger", "ledger", "ledger", ()))
     words.append(("Policy", "policy", "policy", ()))
-    words.append(
-        ("Settings", "settings", "settings", ("/people/", "/subscriptions/", "/credentials/"))
-    )
+    also = ("/people/", "/subscriptions/", "/credentials/", "/tokens/")
+    words.append(("Settings", "settings", "settings", also))
     return words
 
 

@@ -61,4 +61,9 @@ CODES = (
     ("object.issued-here", "The exchange issued the object. Send a sighting of it instead."),
     ("object.recalled", "The object was recalled. Lift the recall before you send it again."),
     ("version.other-content", "The same id and version came before with other content."),
+    ("token.quota", "The day's quota has less left than you asked for; it renews at 00:00 UTC."),
+    ("token.busy", "A batch of yours is being evaluated: send one after the other."),
+    ("token.epoch", "Tokens are made for the live quarter and, for a while, the one before."),
+    ("token.batch", "A batch has 1 to 10,000 points."),
+    ("token.point", "It is not the x-coordinate of a point of P-256."),
 )

@@ -148,7 +148,7 @@ def test_pages_fit_and_can_be_read_by_all(
             "/statistics/",
             "/help/",
         ]
-        + ["/subscriptions/", "/credentials/", "/people/", "/settings/"],
+        + ["/subscriptions/", "/credentials/", "/people/", "/settings/", "/tokens/"],
         "abel": ["/"],
         "dora": ["/", "/holds/"],
         "pia": ["/"],

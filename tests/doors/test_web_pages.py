@@ -20,7 +20,7 @@ from tests.doors.stage import SECRET_WORDS, Stage, as_owner, set_stage
 pytestmark = pytest.mark.django_db
 
 BACKEND = "django.contrib.auth.backends.ModelBackend"
-FOR_ALL = ["/", "/help/", "/policy/", "/settings/", "/people/", "/statistics/"]
+FOR_ALL = ["/", "/help/", "/policy/", "/settings/", "/people/", "/statistics/", "/tokens/"]
 OF_A_MEMBER = ["/subscriptions/", "/credentials/"]
 READING = ["/campaigns/", "/contributions/", "/entries/", "/entries/?slot=to", "/holds/"]
 GIVING = ["/contribute/values/", "/contribute/file/"]

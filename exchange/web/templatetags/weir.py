@@ -56,6 +56,11 @@ OFFICES = {
     "officer": "contributor's officer",
     "analyst": "contributor's analyst",
 }
+TOKEN_ALARMS = {
+    "share": "used half of its quota",
+    "growth": "asked for ten times its usual",
+    "quota": "asked for more than its quota",
+}
 BAR = 120
 
 
@@ -153,6 +158,12 @@ def stands(state: str) -> str:
 def did(act: str) -> str:
     """What somebody did on a hold."""
     return {"release": "released", "refuse": "refused", "ask": "asked", "answer": "answered"}[act]
+
+
+@register.filter
+def token_alarm(kind: str) -> str:
+    """What a member did on a day that raised an alarm."""
+    return TOKEN_ALARMS[kind]
 
 
 @register.filter
