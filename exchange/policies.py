@@ -16,7 +16,8 @@ from django.db import OperationalError, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from exchange import audiences, ledger
+from exchange import audiences, ledger, replacing
+from exchange.celery import nudge
 from exchange.models import FloorPolicy, MemberPolicyVersion, PolicyDraft
 from exchange.policy import documents, terms
 from exchange.policy.documents import Kind
@@ -25,8 +26,8 @@ from members.auth import Principal
 
 Clock = Callable[[], datetime]
 Slots = Mapping[str, Mapping[str, Any]]
-Reach = Literal["forward"]
-REACHES: tuple[Reach, ...] = ("forward",)
+Reach = Literal["forward", "replace"]
+REACHES: tuple[Reach, ...] = ("forward", "replace")
 OPEN = (PolicyDraft.State.DRAFT, PolicyDraft.State.SUBMITTED, PolicyDraft.State.APPROVED)
 SHORTEST_REASON = 8
 _State = PolicyDraft.State
@@ -165,6 +166,8 @@ def activate(
 
     1. who may, and two people where two are asked    2. exactly the document that was read
     3. newer than what is in force                    4. now under the lock, or at its time
+    With `replace` what was released is held to it too: a worker finds what it takes back and puts
+    it in force then, at its time or as soon as all is found.
     """
     row = _locked(principal, draft_id, _State.SUBMITTED)
     _may_activate(principal, row.kind)
@@ -178,14 +181,17 @@ def activate(
     _demand_newer(row)  # 3
     row.approved_by_id = principal.user_id
     row.reach = reach
-    if row.starts_at is not None and row.starts_at > now:  # 4
+    is_later = row.starts_at is not None and row.starts_at > now
+    if is_later or reach == "replace":  # 4
         PolicyDraft.objects.filter(pk=row.pk).update(
             state=_State.APPROVED,
             approved_by_id=principal.user_id,
             against=_in_force_digest(row),
             reach=reach,
+            starts_at=row.starts_at if is_later else now,
             changed_at=now,
         )
+        transaction.on_commit(lambda: nudge("exchange.tasks.start_policies", queue="render"))
         _decided(row, principal, "approved", reason="", now=now)
         return None
     _decided(row, principal, "approved", reason="", now=now)
@@ -195,7 +201,11 @@ def activate(
 
 def start_due(*, clock: Clock = timezone.now) -> int:
     """Put in force what was approved for a time that has come; how many."""
+    replaces = PolicyDraft.objects.filter(state=_State.APPROVED, reach="replace")
+    for row in replaces.order_by("starts_at", "id"):
+        replacing.prepare(row, against=bytes(row.against or b""))
     due = PolicyDraft.objects.filter(state=_State.APPROVED, starts_at__lte=clock())
+    due = due.exclude(reach="replace", preparation__ready_at__isnull=True)
     ids = list(due.order_by("starts_at", "id").values_list("id", flat=True))
     return sum(_start_one(draft_id, clock=clock) for draft_id in ids)
 
@@ -218,6 +228,8 @@ def _start_one(draft_id: UUID, *, clock: Clock) -> int:
             state=_State.SUBMITTED, answer=answer, approved_by=None, against=None, changed_at=now
         )
         return 0
+    if row.reach == "replace":
+        replacing.replace(row, now=now)
     _start(row, now=now)
     return 1
 

@@ -18,6 +18,7 @@ from exchange import audiences, lists, parcels, renditions, revocation
 from exchange.models import (
     FloorPolicy,
     Hold,
+    Kept,
     MemberPolicyVersion,
     Outcome,
     Reissue,
@@ -84,7 +85,7 @@ def run(contribution_id: UUID, *, now: datetime) -> int:
     if force.floor.legal_basis(now.date()) is None:
         return 0
     waiting = _waiting(contribution)  # 2
-    for policies, lost in _lots(waiting, _losers).items():  # 3
+    for policies, lost in _lots(waiting).items():  # 3
         then = _in_force_then(policies, force)
         given = _give(_scene(contribution, lost, force, then, now=now), lost)  # 4
         for one in lost:  # 5
@@ -95,24 +96,58 @@ def run(contribution_id: UUID, *, now: datetime) -> int:
 
 
 def stricter(
-    contribution: Contribution, rows: Sequence[Outcome], force: audiences.InForce, *, now: datetime
+    contribution: Contribution, force: audiences.InForce, *, now: datetime
 ) -> dict[int, set[UUID]]:
-    """To whom these policies would give less of each released outcome than it left with.
+    """Of what is served of a contribution: to whom these policies would give less than it has.
 
-    By outcome; both sides are decided now, so that nothing but the policies makes a difference.
+    By item, older versions too. Both sides are decided now, so that nothing but the policies makes
+    a difference.
     """
     found: dict[int, set[UUID]] = defaultdict(set)
-    for policies, given in _lots(rows, _holders).items():
+    for policies, items in _served(contribution).items():
         then = _in_force_then(policies, force)
+        rows = Outcome.objects.select_related("version__object").in_bulk(
+            {outcome_id for outcome_id, _ in items}
+        )
+        given = [
+            _Given(row, frozenset(who for key, who in items if key == row.id))
+            for row in rows.values()
+        ]
         scene = _scene(contribution, given, force, then, now=now)
         after = _by_recipient(_audiences(scene))
         before = _by_recipient(_audiences(replace(scene, today=then), is_then=True))
-        for one in given:
-            for recipient in one.recipients:
-                key = (one.row.id, recipient)
-                if after.get(key, _NOTHING) != before.get(key, _NOTHING):
-                    found[one.row.id].add(recipient)
+        for key, item_ids in items.items():
+            if after.get(key, _NOTHING) != before.get(key, _NOTHING):
+                for item_id in item_ids:
+                    found[item_id].add(key[1])
     return found
+
+
+def _served(
+    contribution: Contribution,
+) -> dict[_Policies, dict[tuple[int, UUID], list[int]]]:
+    """The items that are served, by outcome and recipient, by the policies of their release."""
+    rows = list(
+        ReleaseItem.objects.filter(outcome__contribution=contribution)
+        .filter(release__recipients__recipient__isnull=False)
+        .values_list(
+            "id",
+            "recalled",
+            "outcome_id",
+            "release__recipients__recipient_id",
+            "release__floor_id",
+            "release__policy_id",
+        )
+    )
+    taken = [row[0] for row in rows if row[1]]
+    kept = set(Kept.objects.filter(item_id__in=taken).values_list("item_id", "recipient_id"))
+    served: dict[_Policies, dict[tuple[int, UUID], list[int]]] = defaultdict(
+        lambda: defaultdict(list)
+    )
+    for item_id, recalled, outcome_id, recipient, floor_id, policy_id in rows:
+        if not recalled or (item_id, recipient) in kept:
+            served[(floor_id, policy_id)][(outcome_id, recipient)].append(item_id)
+    return served
 
 
 # --- who was given what --------------------------------------------------------------------------
@@ -130,11 +165,11 @@ def _waiting(contribution: Contribution) -> list[Outcome]:
     return list(due.select_related("version__object").order_by("pk"))
 
 
-def _lots(rows: Iterable[Outcome], recipients_of: Any) -> dict[_Policies, list[_Given]]:  # noqa: ANN401 - _losers or _holders
-    """Outcomes with these recipients, by the policies under which each had left."""
+def _lots(rows: Iterable[Outcome]) -> dict[_Policies, list[_Given]]:
+    """Outcomes with those who lost them, by the policies under which each had left."""
     lots: dict[_Policies, list[_Given]] = defaultdict(list)
     for row in rows:
-        wanted = recipients_of(row)
+        wanted = _losers(row)
         if not wanted:
             continue
         items = ReleaseItem.objects.filter(
@@ -156,29 +191,23 @@ def _lots(rows: Iterable[Outcome], recipients_of: Any) -> dict[_Policies, list[_
 
 
 def _losers(row: Outcome) -> frozenset[UUID]:
-    """Who was given this outcome and is served nothing of its object now, not even its end."""
+    """Who was given this outcome as the newest of its object, and is not served it any more."""
     if row.version.object.state != ForumObject.State.LIVE:
         return frozenset()  # recalled or withdrawn meanwhile: its holders are told that
-    given = _recipients(row, recalled=True)
-    return given - frozenset(who for who, _ in lists.holdings([row.version.object_id], given))
-
-
-def _holders(row: Outcome) -> frozenset[UUID]:
-    """Who is served this outcome's version as the newest of its object."""
-    held = lists.holdings([row.version.object_id], _recipients(row, recalled=None))
+    items = ReleaseItem.objects.filter(outcome=row, recalled=True)
+    ids = items.values_list("release__recipients__recipient_id", flat=True)
+    given = frozenset(one for one in ids if one is not None)
+    objects = [row.version.object_id]
+    served = lists.holdings(objects, given)
     return frozenset(
         who
-        for (who, _), rows in held.items()
-        if rows[-1].version_id == row.version_id and not rows[-1].takes_back
+        for (who, object_id), rows in lists.once_given(objects, given).items()
+        if rows[-1].version_id == row.version_id
+        and not rows[-1].takes_back
+        and all(
+            one.rendition_id != rows[-1].rendition_id for one in served.get((who, object_id), ())
+        )
     )
-
-
-def _recipients(row: Outcome, *, recalled: bool | None) -> frozenset[UUID]:
-    items = ReleaseItem.objects.filter(outcome=row)
-    if recalled is not None:
-        items = items.filter(recalled=recalled)
-    ids = items.values_list("release__recipients__recipient_id", flat=True)
-    return frozenset(one for one in ids if one is not None)
 
 
 # --- decided again -------------------------------------------------------------------------------

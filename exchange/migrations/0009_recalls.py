@@ -42,13 +42,15 @@ class Migration(migrations.Migration):
             name='Preparation',
             fields=[
                 ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('document', models.JSONField()),
                 ('digest', models.BinaryField()),
+                ('against', models.BinaryField()),
                 ('at', models.DateTimeField()),
+                ('seen', models.BigIntegerField(default=0)),
+                ('upto', models.BigIntegerField(default=0)),
+                ('after', models.UUIDField(null=True)),
                 ('total', models.IntegerField(default=0)),
                 ('done', models.IntegerField(default=0)),
                 ('ready_at', models.DateTimeField(null=True)),
-                ('closed_at', models.DateTimeField(null=True)),
             ],
         ),
         migrations.CreateModel(
@@ -161,13 +163,8 @@ class Migration(migrations.Migration):
         ),
         migrations.AddField(
             model_name='preparation',
-            name='after',
-            field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='indicators.contribution'),
-        ),
-        migrations.AddField(
-            model_name='preparation',
-            name='member',
-            field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='members.member'),
+            name='draft',
+            field=models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, related_name='preparation', to='exchange.policydraft'),
         ),
         migrations.AddField(
             model_name='affected',
@@ -226,10 +223,6 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name='kept',
             constraint=models.UniqueConstraint(fields=('item', 'recipient'), name='kept_once'),
-        ),
-        migrations.AddConstraint(
-            model_name='preparation',
-            constraint=models.UniqueConstraint(condition=models.Q(('closed_at__isnull', True)), fields=('digest',), name='one_preparation'),
         ),
         migrations.AddConstraint(
             model_name='affected',

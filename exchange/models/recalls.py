@@ -5,9 +5,9 @@ from uuid import uuid4
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
-from exchange.models.policies import Outcome
+from exchange.models.policies import Outcome, PolicyDraft
 from exchange.models.releases import Release, ReleaseItem, Rendition
-from indicators.models import Contribution, ForumObject, Version
+from indicators.models import ForumObject, Version
 from members.models import Circle, Member, User
 
 
@@ -130,32 +130,22 @@ class Feedback(models.Model):
 
 
 class Preparation(models.Model):
-    """What a stricter policy would take back of what was released, found before it is in force."""
+    """What a stricter policy takes back of what was released, found before it is in force."""
 
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
-    # Whose own policy it is; empty for a floor.
-    member = models.ForeignKey(Member, on_delete=models.PROTECT, null=True, related_name="+")
-    document = models.JSONField()
+    draft = models.OneToOneField(PolicyDraft, on_delete=models.PROTECT, related_name="preparation")
+    # The document that it was made for, and what was in force then; with others it starts anew.
     digest = models.BinaryField()
+    against = models.BinaryField()
     at = models.DateTimeField()
-    # How far the search has come, in contributions by id; it goes on from there after a crash.
+    # A pass goes through the contributions by id, and goes on there after a crash: those with items
+    # behind `seen`, up to `upto`.
+    seen = models.BigIntegerField(default=0)
+    upto = models.BigIntegerField(default=0)
+    after = models.UUIDField(null=True)
     total = models.IntegerField(default=0)
     done = models.IntegerField(default=0)
-    after = models.ForeignKey(Contribution, on_delete=models.PROTECT, null=True, related_name="+")
     ready_at = models.DateTimeField(null=True)
-    # In force, or given up.
-    closed_at = models.DateTimeField(null=True)
-
-    class Meta:
-        """One open search for a document."""
-
-        constraints = [
-            models.UniqueConstraint(
-                fields=["digest"],
-                condition=models.Q(closed_at__isnull=True),
-                name="one_preparation",
-            )
-        ]
 
 
 class Affected(models.Model):

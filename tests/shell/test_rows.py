@@ -181,9 +181,8 @@ def taken_back(scene: Scene) -> None:
     Kept.objects.create(item=item, recipient=cast.ember)
     Twin.objects.create(release=item.release, rendition=said)
     Reissue.objects.create(outcome=outcome, member=cast.aurora, cause="policy", at=NOON)
-    prepared = Preparation.objects.create(
-        member=cast.aurora, document={}, digest=b"x", at=NOON, total=0
-    )
+    draft = policies.draft(cast.as_(cast.alma), "version: 2\ntitle: Ours\n", now=NOON)
+    prepared = Preparation.objects.create(draft_id=draft, digest=b"x", against=b"", at=NOON)
     Affected.objects.create(preparation=prepared, item=item, recipients=[cast.ember.id])
     Feedback.objects.create(
         object_id=said.object_id,
@@ -198,7 +197,8 @@ def taken_back(scene: Scene) -> None:
 @pytest.mark.parametrize(
     ("name", "sees"),
     [
-        ("ana", {"recall", "feedback", "preparation"}),
+        ("ana", {"recall", "feedback"}),
+        ("alma", {"recall", "feedback", "preparation"}),
         ("dora", {"recall", "feedback"}),
         ("ben", set()),
         ("cleo", set()),

@@ -33,15 +33,11 @@ DROP POLICY IF EXISTS own ON exchange_kept;
 CREATE POLICY own ON exchange_kept FOR SELECT TO weir_web USING (recipient_id = weir_member());
 GRANT SELECT ON exchange_kept TO weir_web;
 
--- A member's own policy is prepared by its people, a floor by the forum's.
+-- How far it has come is for those whose draft it is.
 DROP POLICY IF EXISTS own ON exchange_preparation;
-CREATE POLICY own ON exchange_preparation TO weir_web
-    USING (member_id = weir_member()
-           OR (member_id IS NULL AND (weir_acts_as('forum-counsel') OR weir_acts_as('operator'))))
-    WITH CHECK (member_id = weir_member()
-           OR (member_id IS NULL AND (weir_acts_as('forum-counsel') OR weir_acts_as('operator'))));
-GRANT SELECT, INSERT ON exchange_preparation TO weir_web;
-GRANT UPDATE (closed_at) ON exchange_preparation TO weir_web;
+CREATE POLICY own ON exchange_preparation FOR SELECT TO weir_web
+    USING (EXISTS (SELECT 1 FROM exchange_policydraft draft WHERE draft.id = draft_id));
+GRANT SELECT ON exchange_preparation TO weir_web;
 
 DROP POLICY IF EXISTS held ON exchange_releaseitem;
 CREATE POLICY held ON exchange_releaseitem FOR SELECT TO weir_web USING (
