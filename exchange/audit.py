@@ -259,6 +259,12 @@ def own_object(principal: Principal, version_id: int, *, now: datetime) -> OwnOb
     )
 
 
+def received(principal: Principal, version_id: int, *, at: datetime) -> tuple[lens.Received, ...]:
+    """What each recipient had received of one's own object by a moment."""
+    _member(principal)
+    return lens.received(principal, version_id, at=at)
+
+
 def outflow(principal: Principal, *, since: datetime) -> tuple[Outflow, ...]:
     """What left the member since then: one row for each release and recipient."""
     rows = (

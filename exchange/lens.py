@@ -38,6 +38,18 @@ class AudienceView:
 
 
 @dataclass(frozen=True, slots=True)
+class Received:
+    """What recipients had received of an object by a moment: the newest bytes that left by then."""
+
+    names: tuple[str, ...]
+    received_at: datetime
+    body: bytes
+    digest: str
+    floor: str
+    policy: str  # the contributor's own, of that time; empty where it had none
+
+
+@dataclass(frozen=True, slots=True)
 class Foreseen:
     """What each group of recipients would get of a contribution, by the place of the object."""
 
@@ -62,10 +74,52 @@ def views(principal: Principal, version_id: int, *, now: datetime) -> tuple[Audi
     chosen = seen.by_position[outcome.id]
     if outcome.released_at is not None:
         sent = _sent(outcome)
-        return tuple(_as_sent(view, sent, outcome) for view in chosen)
+        return tuple(made for view in chosen for made in _as_sent(view, sent, outcome))
     return tuple(
         AudienceView(v.names, outcome.due_at, None, v.lines, v.body, v.withheld) for v in chosen
     )
+
+
+def received(principal: Principal, version_id: int, *, at: datetime) -> tuple[Received, ...]:
+    """What each recipient had of one's own object at a moment: bytes that left, nothing computed.
+
+    Where the object refers to another member's, one line for the circle. What was taken back since
+    is shown as it was, unless its bytes are erased.
+    """
+    if principal.member_id is None:
+        raise NotFound
+    version = Version.objects.filter(pk=version_id, member_id=principal.member_id).first()
+    if version is None:
+        raise NotFound
+    rows = (
+        ReleaseItem.objects.filter(
+            rendition__object_id=version.object_id,
+            release__recipients__member_id=principal.member_id,
+            release__recipients__told_here=True,
+            release__recipients__added_at__lte=at,
+        )
+        .order_by("release__recipients__added_at", "id")
+        .values_list(
+            "release__recipients__recipient__name",
+            "release__recipients__added_at",
+            "rendition__body",
+            "rendition__digest",
+            "release__floor__version",
+            "release__policy__document",
+        )
+    )
+    newest = {name or THE_CIRCLE: row for name, *row in rows}
+    alike: dict[tuple[bytes, datetime], list[str]] = {}
+    for name, (added_at, _, digest, _, _) in sorted(newest.items()):
+        alike.setdefault((bytes(digest), added_at), []).append(name)
+    found = []
+    for (digest, added_at), names in alike.items():
+        _, body, _, floor, policy = newest[names[0]]
+        version_of_policy = str((policy or {}).get("version", ""))
+        found.append(
+            Received(tuple(names), added_at, bytes(body), digest.hex(), floor, version_of_policy)
+        )
+    return tuple(found)
 
 
 def once_released(
@@ -107,7 +161,10 @@ def foresee(
         is_foreign = names.is_foreign(one.obj, contribution.member_id)
         made = _of_groups(one, groups, named) or _of_terms(one, by_terms, named)
         if is_foreign and made:
-            made = (_for_the_circle(made[0]),)
+            # The contributor's own view: it holds what it refers to, whoever else may lack it.
+            me = named[contribution.member_id]
+            mine = next((view for view in made if me in view.names), made[0])
+            made = (_for_the_circle(mine),)
         elif one.standing.outcome == Outcome.Kind.ACCEPTED:
             made += _shut_out(by_terms, named)
         found[one.outcome_id] = made
@@ -129,9 +186,13 @@ def alone_under(
 
 
 def prospective(
-    contribution: Contribution, objects: Sequence[Mapping[str, Any]], standings: Sequence[Standing]
+    contribution: Contribution,
+    objects: Sequence[Mapping[str, Any]],
+    standings: Sequence[Standing],
+    *,
+    places: Sequence[int],
 ) -> list[lists.Leaving]:
-    """Objects that are not stored, in the form in which they would leave."""
+    """Objects that are not stored, in the form in which they would leave, by their places."""
     return [
         lists.Leaving(
             outcome_id=place,
@@ -144,7 +205,7 @@ def prospective(
             standing=standing,
             nominal_at=contribution.received_at,
         )
-        for place, (obj, standing) in enumerate(zip(objects, standings, strict=True))
+        for place, obj, standing in zip(places, objects, standings, strict=True)
     ]
 
 
@@ -286,17 +347,25 @@ def _sent(outcome: Outcome) -> Mapping[str, bytes]:
     return {str(name): bytes(body) for name, body in rows}
 
 
-def _as_sent(view: AudienceView, sent: Mapping[str, bytes], outcome: Outcome) -> AudienceView:
-    body = next((sent[name] for name in view.names if name in sent), None)
+def _as_sent(
+    view: AudienceView, sent: Mapping[str, bytes], outcome: Outcome
+) -> tuple[AudienceView, ...]:
+    """What really left to those whom today's policies treat alike; once they were treated apart."""
     if view.names == (THE_CIRCLE,):
-        body = next(iter(sent.values()), None)
-    return AudienceView(
-        view.names,
-        None,
-        outcome.released_at if body is not None else None,
-        view.lines,
-        body if body is not None else view.body,
-        view.withheld if body is None else None,
+        sent = {THE_CIRCLE: next(iter(sent.values()))} if sent else {}
+    by_body: dict[bytes | None, list[str]] = {}
+    for name in view.names:
+        by_body.setdefault(sent.get(name), []).append(name)
+    return tuple(
+        AudienceView(
+            names=tuple(names),
+            leaves_at=None,
+            released_at=outcome.released_at if body is not None else None,
+            lines=explain.beside(view.lines, body) if body is not None else view.lines,
+            body=body if body is not None else view.body,
+            withheld=view.withheld if body is None else None,
+        )
+        for body, names in by_body.items()
     )
 
 

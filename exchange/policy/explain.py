@@ -1,8 +1,8 @@
 """Say why, in words that a person reads: each field with its rule, and the floor in short."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from exchange.policy.decide import Verdict
@@ -55,6 +55,14 @@ def lens(
             sent=_shown(sent[path]) if path in sent else None,
         )
         for path, ruling in verdict.rulings
+    )
+
+
+def beside(lines: Sequence[Line], rendition_body: bytes) -> tuple[Line, ...]:
+    """The same rulings beside what other bytes say in the place of each field."""
+    sent = {leaf.path: leaf.value for leaf in read(json.loads(rendition_body)).leaves}
+    return tuple(
+        replace(line, sent=_shown(sent[line.path]) if line.path in sent else None) for line in lines
     )
 
 

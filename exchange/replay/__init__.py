@@ -4,7 +4,7 @@ Asked for by a person (`asking`), decided by workers part by part (`working`, `d
 pages (`reading`). What is kept names objects, paths, classes and rules, and never a value.
 """
 
-from exchange.replay.asking import Estimate, Finished, cancel, estimate, finished_for, start
+from exchange.replay.asking import DAYS, Estimate, Finished, cancel, estimate, finished_for, start
 from exchange.replay.reading import (
     Asked,
     Audience,
@@ -14,6 +14,7 @@ from exchange.replay.reading import (
     Opened,
     Page,
     lines,
+    may_read,
     open_line,
     overview,
     recent,
@@ -21,6 +22,7 @@ from exchange.replay.reading import (
 from exchange.replay.working import standing_still, work
 
 __all__ = [
+    "DAYS",
     "Asked",
     "Audience",
     "Count",
@@ -34,6 +36,7 @@ __all__ = [
     "estimate",
     "finished_for",
     "lines",
+    "may_read",
     "open_line",
     "overview",
     "recent",

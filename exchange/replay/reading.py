@@ -133,6 +133,12 @@ class Opened:
     is_mine: bool
 
 
+def may_read(principal: Principal) -> bool:
+    """Whether there can be previews for somebody at all."""
+    of_floor = principal.may("draft-floor") or principal.may("activate-floor")
+    return of_floor or (principal.member_id is not None and principal.may("edit-member-policy"))
+
+
 def recent(principal: Principal, *, limit: int = 20) -> tuple[Asked, ...]:
     """The newest previews that somebody may read, without their counts."""
     rows = list(_visible(principal).order_by("-created_at")[:limit])

@@ -1,12 +1,14 @@
 """The compliance officer's desk: who sees what of an object, the ledger's entries, the policies."""
 
 import json
+from datetime import UTC
 
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
+from django.utils.dateparse import parse_datetime
 from django.views.decorators.http import require_GET
 
-from exchange import audit, ledger
+from exchange import audit, ledger, replay
 from exchange.web import lens, wire
 
 SLOTS = (("from", "What you gave"), ("to", "What you received"))
@@ -23,8 +25,13 @@ def own_object(request: HttpRequest, version_id: int) -> HttpResponse:
     seen = view.views[index] if view.views else None
     is_final = seen is not None and seen.released_at is not None
     made = lens.rows(seen.lines, seen.body, is_final=is_final) if seen else ()
+    on = parse_datetime(request.GET.get("on", "")) if request.GET.get("on") else None
+    at = on.replace(tzinfo=on.tzinfo or UTC) if on is not None else None
     context = {
         "view": view,
+        "table": lens.table(view.views),
+        "at": at,
+        "received": audit.received(wire.asker(request), version_id, at=at) if at else (),
         "seen": seen,
         "index": index,
         "is_final": is_final,
@@ -74,6 +81,7 @@ def policy(request: HttpRequest) -> HttpResponse:
     context = {
         "policies": policies,
         "document": json.dumps(policies.own, indent=2) if policies.own else "",
+        "sees_previews": replay.may_read(wire.asker(request)),
     }
     return wire.render(request, "web/compliance/policy.html", context)
 

@@ -15,7 +15,6 @@ from exchange import audit, contribute, review
 from exchange.proof.refused import Refused
 from exchange.web import forms, wire
 from indicators.converters import form as converter
-from members.auth import Principal
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +61,7 @@ def contribution(request: HttpRequest, contribution_id: UUID) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 def values(request: HttpRequest) -> HttpResponse:
     """Paste, check, preview, send: three screens, and nothing is kept before it is sent."""
-    step = request.POST.get("step", "")
+    step = _step(request)
     if step in ("preview", "send", "back"):
         return _values_checked(request, step)
     pasted = forms.Values(request.POST if step == "check" else None)
@@ -91,9 +90,9 @@ def file(request: HttpRequest) -> HttpResponse:
     )
     now = timezone.now()
     try:
-        if request.POST.get("step") == "send":
+        if _step(request) == "send":
             return _send(request, draft, now=now)
-        shown = _preview(wire.asker(request), draft, now=now)
+        shown = _preview(request, draft, now=now)
     except Refused as refused:
         form.add_error("file", refused.sentence)
         # A preview beside the form is swapped in on 200 only.
@@ -122,7 +121,7 @@ def _values_checked(request: HttpRequest, step: str) -> HttpResponse:
     if step == "send":
         return _send(request, draft, now=now)
     context = {
-        "preview": _preview(wire.asker(request), draft, now=now),
+        "preview": _preview(request, draft, now=now),
         "rows": kept,
         "carried": _carried(form),
         "now": now,
@@ -162,9 +161,20 @@ def _posted_rows(request: HttpRequest) -> tuple[tuple[converter.Row, bool], ...]
     return tuple(found)
 
 
-def _preview(principal: Principal, draft: _Draft, *, now: datetime) -> contribute.Preview:
+def _step(request: HttpRequest) -> str:
+    """What was asked for; to turn a page is to preview again, from another object on."""
+    return "preview" if request.POST.get("from") else request.POST.get("step", "")
+
+
+def _preview(request: HttpRequest, draft: _Draft, *, now: datetime) -> contribute.Preview:
+    start = request.POST.get("from", "")
     return contribute.preview(
-        principal, draft.body, circle_id=draft.circle_id, default_basis=draft.basis, now=now
+        wire.asker(request),
+        draft.body,
+        circle_id=draft.circle_id,
+        default_basis=draft.basis,
+        after=int(start) if len(start) < 9 and start.isdecimal() else 0,
+        now=now,
     )
 
 

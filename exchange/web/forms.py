@@ -156,6 +156,25 @@ class Batch(Judgement):
     count = forms.IntegerField(min_value=1, max_value=500)
 
 
+class Preview(forms.Form):
+    """Which policy is tried out, beside which, and over what."""
+
+    document = forms.ChoiceField(label="What if this were the policy")
+    against = forms.ChoiceField(label="Compared with", required=False)
+    since = forms.DateField(
+        label="Contributed from",
+        required=False,
+        help_text="Empty: the last 30 days.",
+        widget=forms.DateInput(attrs={"type": "date"}),
+    )
+    until = forms.DateField(
+        label="Until",
+        required=False,
+        help_text="Empty: until now.",
+        widget=forms.DateInput(attrs={"type": "date"}),
+    )
+
+
 class Subscription(forms.Form):
     """Where bundles are to be pushed."""
 

@@ -3,7 +3,9 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
+from exchange.lens import AudienceView
 from exchange.policy.explain import Line
 from indicators.stix import extensions
 
@@ -32,6 +34,50 @@ def rows(lines: Sequence[Line], body: bytes | None, *, is_final: bool) -> tuple[
     minted = json.loads(body) if body is not None and is_final else {}
     made = [_row(line, minted) for line in lines]
     return tuple(sorted(made, key=lambda row: _ORDER.index(row.treatment)))
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """Recipients who see the object alike; without a body, nothing of it goes to them."""
+
+    names: tuple[str, ...]
+    withheld: str | None
+    released_at: datetime | None
+    gets_it: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field of the object, and what becomes of it in each column; none where nothing goes."""
+
+    path: str
+    value: str
+    cells: tuple[Row | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Recipients by fields."""
+
+    columns: tuple[Column, ...]
+    fields: tuple[Field, ...]
+
+
+def table(views: Sequence[AudienceView]) -> Table:
+    """Who sees what: a column for those who see it alike, a row for each field."""
+    columns = tuple(
+        Column(view.names, view.withheld, view.released_at, view.body is not None) for view in views
+    )
+    by_view = [
+        {row.path: row for row in rows(v.lines, v.body, is_final=v.released_at is not None)}
+        for v in views
+    ]
+    first = max(by_view, key=len, default={})
+    fields = tuple(
+        Field(path, row.value, tuple(found.get(path) for found in by_view))
+        for path, row in first.items()
+    )
+    return Table(columns, fields)
 
 
 def tally(made: Sequence[Row]) -> tuple[tuple[str, int], ...]:

@@ -2,7 +2,17 @@
 
 from django.urls import path
 
-from exchange.web import account, analyst, compliance, contributing, counsel, home, operator, tokens
+from exchange.web import (
+    account,
+    analyst,
+    compliance,
+    contributing,
+    counsel,
+    home,
+    operator,
+    replay,
+    tokens,
+)
 from exchange.web import statistics as lane
 
 app_name = "web"
@@ -30,6 +40,10 @@ urlpatterns = [
     path("entries/<int:index>/proof/", compliance.proof, name="proof"),
     path("policy/", compliance.policy, name="policy"),
     path("statistics/", lane.statistics, name="statistics"),
+    path("previews/", replay.previews, name="previews"),
+    path("previews/<uuid:preview_id>/", replay.preview, name="preview"),
+    path("previews/<uuid:preview_id>/cancel/", replay.cancel, name="preview-cancel"),
+    path("previews/<uuid:preview_id>/lines/<int:line_id>/", replay.line, name="preview-line"),
     path("settings/", account.settings_page, name="settings"),
     path("people/", account.people, name="people"),
     path("subscriptions/", account.subscriptions, name="subscriptions"),

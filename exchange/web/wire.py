@@ -152,7 +152,7 @@ def _words(principal: Principal) -> list[tuple[str, str, str, tuple[str, ...]]]:
     if principal.member_id is None:
         if "forum-counsel" in principal.roles:
             words.append(("Holds", "holds", "holds", ()))
-        words.append(("Policy", "policy", "policy", ()))
+        words.append(("Policy", "policy", "policy", ("/previews/",)))
         words.append(("Settings", "settings", "settings", ("/people/",)))
         return words
     if principal.may("read-holding"):
@@ -165,7 +165,7 @@ def _words(principal: Principal) -> list[tuple[str, str, str, tuple[str, ...]]]:
         words.append(("Holds", "holds", "holds", ()))
     if principal.may("read-ledger"):
         words.append(("Ledger", "ledger", "ledger", ()))
-    words.append(("Policy", "policy", "policy", ()))
+    words.append(("Policy", "policy", "policy", ("/previews/",)))
     also = ("/people/", "/subscriptions/", "/credentials/", "/tokens/")
     words.append(("Settings", "settings", "settings", also))
     return words

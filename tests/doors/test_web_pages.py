@@ -26,13 +26,13 @@ READING = ["/campaigns/", "/contributions/", "/entries/", "/entries/?slot=to", "
 GIVING = ["/contribute/values/", "/contribute/file/"]
 MAY = {
     "ana": [*FOR_ALL, *OF_A_MEMBER, *READING, *GIVING],
-    "abel": [*FOR_ALL, *OF_A_MEMBER, *READING],
-    "alma": [*FOR_ALL, *OF_A_MEMBER, *READING],
+    "abel": [*FOR_ALL, *OF_A_MEMBER, *READING, "/previews/"],
+    "alma": [*FOR_ALL, *OF_A_MEMBER, *READING, "/previews/"],
     "ben": [*FOR_ALL, *OF_A_MEMBER, *READING, *GIVING],
     "cleo": [*FOR_ALL, *OF_A_MEMBER, *READING, *GIVING],
-    "dora": [*FOR_ALL, "/holds/"],
+    "dora": [*FOR_ALL, "/holds/", "/previews/"],
     "otto": FOR_ALL,
-    "pia": [*FOR_ALL, "/health/"],
+    "pia": [*FOR_ALL, "/health/", "/previews/"],
 }
 EVERY = sorted({page for pages in MAY.values() for page in pages})
 

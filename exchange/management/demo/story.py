@@ -22,6 +22,7 @@ from exchange.models import Hold, Outcome, ReleaseRecipient, Subscription
 from exchange.policy.explain import Line
 from exchange.proof.refused import Refused
 from indicators.models import Contribution, Item
+from indicators.stix import parse
 from members import onboarding
 from members.auth import Principal
 
@@ -323,6 +324,7 @@ def _removed(scene: Scene, main: _Sent) -> None:
         main.body,
         circle_id=scene.cast.forum.id,
         default_basis=BASIS if Contribution.objects.get(pk=main.id).default_basis else (),
+        limit=parse.Limits().objects,
         now=timezone.now(),
     )
     lines: list[Line] = []

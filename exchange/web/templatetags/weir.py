@@ -244,6 +244,12 @@ def lens(seen: Any, recipient: str, *, is_final: bool) -> dict[str, Any]:  # noq
     return {"rows": lens_rows(seen.lines, seen.body, is_final=is_final), "recipient": recipient}
 
 
+@register.filter
+def at(row: tuple[Any, ...], place: int) -> Any:  # noqa: ANN401 - whatever stands there
+    """What stands at a place of a row."""
+    return row[place]
+
+
 @register.simple_tag
 def names(all_names: tuple[str, ...], own: str) -> str:
     """Recipients by name; one's own copy is named only where nobody else has the like."""
