@@ -36,6 +36,7 @@ PREVIEWED = 50  # objects of a body that are shown at once; all are judged and c
 SMALLEST_CIRCLE = 3
 _PREVIEW_ORDER = ("accepted", "held", "incomplete", "withheld", "refused")
 _LATE = "Older than the newest version that you contributed: stored, never released."
+_REVOKED = "Withdrawn: whoever holds it gets a revocation with the next daily window."
 _CONSTANT = "A public constant: the exchange serves its own copy, and references lead to that."
 
 
@@ -180,6 +181,7 @@ def accept(contribution_id: UUID, *, now: datetime) -> bool:
     stored = store.accept(row, candidates, is_known=catalogue.knows, now=now)
     messages = {r.position: r.problem.sentence for r in stored if r.problem is not None}
     messages |= _decide(row, stored, now=now)
+    messages |= _revoked(stored, now=now)
     store.record_items(row, stored, messages)
     row.successes = sum(1 for result in stored if result.problem is None)
     row.failures = len(stored) - row.successes
@@ -366,6 +368,10 @@ def withdraw(principal: Principal, stix_id: str, *, now: datetime) -> None:
     )
     if row is None:
         raise NotFound
+    _take_back(row, now=now)
+
+
+def _take_back(row: ForumObject, *, now: datetime) -> None:
     row.state = ForumObject.State.WITHDRAWN
     row.save(update_fields=["state"])
     Outcome.objects.filter(version__object=row, released_at__isnull=True).update(replaced=True)
@@ -473,6 +479,26 @@ def _fold(
         [(one.object_id, one.obj) for one in counted.values() if one.object_id is not None],
     )
     return dict(zip(counted, taken, strict=True))
+
+
+def _revoked(stored: Sequence[store.Stored], *, now: datetime) -> Mapping[int, str]:
+    """A version that says `revoked` takes its object back: it leaves with the daily window.
+
+    At once, it would tell recipients when its contributor acted.
+    """
+    said = {
+        result.object_id: result.position
+        for result in stored
+        if result.obj.get("revoked") is True
+        and result.problem is None
+        and not (result.is_late or result.is_repeat)
+    }
+    rows = ForumObject.objects.select_for_update(no_key=True).filter(
+        pk__in=[pk for pk in said if pk], state=ForumObject.State.LIVE
+    )
+    for row in rows.order_by("id"):
+        _take_back(row, now=now)
+    return dict.fromkeys(said.values(), _REVOKED)
 
 
 def _outcome(

@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime, timedelta
+from ipaddress import ip_network
 from itertools import takewhile
 from urllib.parse import urlsplit
 
@@ -89,6 +90,15 @@ def page(text: str, depth: int) -> str | None:
     slash = "/" if segments == given and given and parts.path.endswith("/") else ""
     where = f"{host}:{port}" if port else host
     return f"{parts.scheme}://{where}/" + "/".join(segments) + slash
+
+
+def canonical_address(text: str) -> str:
+    """One spelling of an address or range, host bits cleared; what is neither stays as it is."""
+    try:
+        network = ip_network(text, strict=False)
+    except ValueError:
+        return text
+    return str(network.network_address) if network.num_addresses == 1 else str(network)
 
 
 def two_decimals(value: float) -> float:

@@ -1,16 +1,22 @@
 """Rule on what a pattern compares: each literal on its own, then what falls with those that go."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping
 
-from exchange.policy import facts
+from exchange.policy import coarsen, facts
 from exchange.policy.facts import Facts, Literal
 from exchange.policy.lattice import Ruling, Treatment, join
 from exchange.policy.terms import Floor, Terms
 from indicators.stix import patterns
 
 
-def rule_on_pattern(subject: Facts, terms: Terms, own: str, rulings: dict[str, Ruling]) -> None:
+def rule_on_pattern(
+    subject: Facts,
+    terms: Terms,
+    own: str,
+    rulings: dict[str, Ruling],
+    *,
+    doubtful: frozenset[int],
+) -> None:
     """Add a ruling for each literal of an indicator's pattern to those of its leaves."""
     whole = rulings.get("pattern")
     if whole is None:
@@ -22,7 +28,13 @@ def rule_on_pattern(subject: Facts, terms: Terms, own: str, rulings: dict[str, R
     if not set(facts.qualifiers(subject.pattern.root)) <= set(allowed):
         # Without it the pattern would match more, with it any number or moment could be said.
         whole = rulings["pattern"] = terms.floor.rule("qualifier", whole.field_class)
-    each = [_literal_ruling(literal, terms, own) for literal in subject.literals]
+    by_class = terms.rulings(own)
+    each = [
+        terms.rule("token-scope", "token")
+        if literal.index in doubtful
+        else _literal_ruling(literal, by_class, terms)
+        for literal in subject.literals
+    ]
     if whole.treatment is Treatment.DROP:
         each = [join(whole, ruling) for ruling in each]
     if any(ruling.treatment is Treatment.DROP for ruling in each):
@@ -34,11 +46,11 @@ def rule_on_pattern(subject: Facts, terms: Terms, own: str, rulings: dict[str, R
         rulings["pattern"] = terms.floor.rule("unfit-pattern", whole.field_class)
 
 
-def _literal_ruling(literal: Literal, terms: Terms, own: str) -> Ruling:
+def _literal_ruling(literal: Literal, by_class: Mapping[str, Ruling], terms: Terms) -> Ruling:
     if literal.entry is None:
         return terms.rule("unknown", "unknown")
     field_class = literal.entry.field_class
-    ruling = terms.ruling(field_class, own)
+    ruling = by_class[field_class]
     if ruling.treatment is Treatment.DROP:
         return ruling
     if not literal.fits:
@@ -47,43 +59,36 @@ def _literal_ruling(literal: Literal, terms: Terms, own: str) -> Ruling:
         exact = literal.operator in ("=", "!=", "IN")
         if not exact or facts.is_range(literal.value):
             return terms.rule("domain-s3", field_class)
+    if field_class == "url" and literal.is_negative and _is_cut(str(literal.value), ruling):
+        # "Not this page" would become "not these pages": it would match less, and say more.
+        return terms.rule("unfit-pattern", field_class)
     return ruling
 
 
+def _is_cut(page: str, ruling: Ruling) -> bool:
+    depth = 10 - (ruling.parameter.step if ruling.parameter is not None else 0)
+    return coarsen.page(page, depth) != page
+
+
 def _rule_on_comparisons(pattern: patterns.Pattern, each: list[Ruling], floor: Floor) -> None:
-    """Drop the comparisons that lose their meaning, and all that falls with them."""
-    survivors = iter(surviving(pattern, [r.treatment is not Treatment.DROP for r in each]))
-    wanted = next(survivors, None)
-    index = 0
-    for comparison in pattern.comparisons():
-        size = len(facts.values_of(comparison))
-        span = range(index, index + size)
-        index += size
-        if wanted is not None and comparison == wanted and _stands(comparison, each, span):
-            wanted = next(survivors, None)
-            continue
-        for place in span:
-            if each[place].treatment is not Treatment.DROP:
-                each[place] = floor.rule("unfit-pattern", each[place].field_class)
+    """Drop the literals that lose their meaning with what falls beside them.
 
-
-def _stands(comparison: patterns.Comparison, each: list[Ruling], span: range) -> bool:
-    passing = [each[place].treatment is not Treatment.DROP for place in span]
-    if comparison.is_negative:
-        return all(passing)
-    return any(passing)
-
-
-def surviving(pattern: patterns.Pattern, passing: Sequence[bool]) -> tuple[Any, ...]:
-    """The comparisons that remain when the literals that do not pass are gone.
-
-    A value may leave a list of alternatives; it may not leave a negation, which would say more.
+    The rule is that a pattern may say less, never more. An alternative may go, of comparisons, of
+    observations and of the values in a list. A part of a conjunction, an end of a FOLLOWEDBY or a
+    value of a negation takes the whole of it along: what is left would match more than was meant.
     """
-    flags = iter(passing)
+    flags = iter([ruling.treatment is not Treatment.DROP for ruling in each])
 
     def keep(comparison: patterns.Comparison) -> patterns.Comparison | None:
         own = [next(flags) for _ in facts.values_of(comparison)]
         return comparison if (all(own) if comparison.is_negative else any(own)) else None
 
     rewritten = patterns.rewrite(pattern, keep)
-    return () if rewritten is None else tuple(rewritten.comparisons())
+    # By identity: the same comparison may stand in one branch that falls and in one that stays.
+    kept = {id(one) for one in rewritten.comparisons()} if rewritten is not None else set()
+    index = 0
+    for comparison in pattern.comparisons():
+        for _ in facts.values_of(comparison):
+            if id(comparison) not in kept and each[index].treatment is not Treatment.DROP:
+                each[index] = floor.rule("unfit-pattern", each[index].field_class)
+            index += 1

@@ -6,7 +6,7 @@ from functools import cached_property, lru_cache
 from hashlib import sha256
 from typing import Any
 
-from exchange.policy import catalogue, comparisons, facts, fill, holds, links, tokens
+from exchange.policy import catalogue, comparisons, facts, fill, holds, links, tokens, vouched
 from exchange.policy.catalogue import TLP, Leaf
 from exchange.policy.facts import Facts
 from exchange.policy.holds import Linked
@@ -110,8 +110,16 @@ def standing(
     groups = links.by_value(subjects)
     effective = links.inherited(own, links.neighbours(subjects), groups, floor)
     known = links.known_of(subjects, groups, floor)
+    keyed = vouched.values(subjects, now=context.now)
     return tuple(
-        _stand(subjects[i], context, floor, linked=known[i], given=(kinds[i], own[i], effective[i]))
+        _stand(
+            subjects[i],
+            context,
+            floor,
+            linked=known[i],
+            given=(kinds[i], own[i], effective[i]),
+            doubtful=vouched.doubtful(subjects[i], keyed, now=context.now),
+        )
         for i in range(len(subjects))
     )
 
@@ -123,13 +131,14 @@ def _stand(
     *,
     linked: Linked,
     given: tuple[str | None, str, str],
+    doubtful: frozenset[int],
 ) -> Standing:
     kind, own, effective = given
     reasons = holds.of(subject, kind=kind, linked=linked, context=context, floor=floor)
     basis = tuple(subject.context.get("threat_basis", ())) or context.default_basis
     tlp = _mark(subject, own, floor)
     least = floor.document["reach"]["at_least"].get(min(effective, "S3", key=sensitivity_order))
-    unfit, judged = _unfit(subject, context, floor, own=own, tlp=tlp)
+    unfit, judged = _unfit(subject, context, floor, own=own, tlp=tlp, doubtful=doubtful)
     if unfit is None or judged:
         rejected = _rejected(reasons, context)
         unfit, judged = (rejected, False) if rejected else (unfit, judged)
@@ -153,6 +162,7 @@ def _stand(
         reach=catalogue.stricter_tlp(tlp, least or "clear"),
         sentence=_sentence(outcome, reasons, unfit, floor),
         withheld=unfit if outcome in (WITHHELD, HELD) else None,
+        doubtful=doubtful,
     )
 
 
@@ -203,7 +213,13 @@ def _granular_on_needed(subject: Facts) -> Iterator[str]:
 
 
 def _unfit(
-    subject: Facts, context: Context, floor: Floor, *, own: str, tlp: str
+    subject: Facts,
+    context: Context,
+    floor: Floor,
+    *,
+    own: str,
+    tlp: str,
+    doubtful: frozenset[int],
 ) -> tuple[Ruling | None, bool]:
     """Why nothing of an object may pass, if so; and whether a held object is still judged."""
     types = floor.document["types"]
@@ -218,12 +234,11 @@ def _unfit(
         return floor.rule("tlp-red"), False
     if not tokens.may_pass(subject.obj, now=context.now):
         return floor.rule("token-scope"), False
-    return _nothing_left(subject, floor, own), subject.stix_type in types["held"]
-
-
-def _nothing_left(subject: Facts, floor: Floor, own: str) -> Ruling | None:
+    if subject.obj.get("revoked"):
+        return floor.rule("revoked"), False
     needed = catalogue.needed(subject.stix_type)
-    return _lacking(subject, _rulings(subject, _bare(floor), own, only=needed), floor)
+    rulings = _rulings(subject, _bare(floor), own, only=needed, doubtful=doubtful)
+    return _lacking(subject, rulings, floor), subject.stix_type in types["held"]
 
 
 @lru_cache(maxsize=32)
@@ -249,7 +264,7 @@ def _bare(floor: Floor) -> Terms:
 def verdict(obj: Mapping[str, Any] | Facts, standing: Standing, terms: Terms) -> Verdict:
     """A ruling on every field of an object for the audience with these terms."""
     subject = facts.read(obj)
-    rulings = _rulings(subject, terms, standing.own_sensitivity)
+    rulings = _rulings(subject, terms, standing.own_sensitivity, doubtful=standing.doubtful)
     observable = catalogue.is_observable(subject.stix_type)
     reach = catalogue.stricter_tlp(standing.reach, terms.tlp_at_least)
     stamped = catalogue.stricter_tlp(standing.tlp, terms.tlp_at_least)
@@ -287,7 +302,12 @@ def _withheld(subject: Facts, standing: Standing, terms: Terms, reach: str) -> R
 
 
 def _rulings(
-    subject: Facts, terms: Terms, own: str, *, only: frozenset[str] | None = None
+    subject: Facts,
+    terms: Terms,
+    own: str,
+    *,
+    only: frozenset[str] | None = None,
+    doubtful: frozenset[int],
 ) -> dict[str, Ruling]:
     """A ruling for each leaf, or only for those of the properties named."""
     by_class = terms.rulings(own)
@@ -306,7 +326,7 @@ def _rulings(
         # One account, one token: the second name of it would only tie more to a person.
         rulings["user_id"] = terms.rule("personal-detail", "personal")
     if subject.stix_type == "indicator":
-        comparisons.rule_on_pattern(subject, terms, own, rulings)
+        comparisons.rule_on_pattern(subject, terms, own, rulings, doubtful=doubtful)
     return rulings
 
 

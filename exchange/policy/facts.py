@@ -8,7 +8,7 @@ from typing import Any
 
 from exchange.policy import catalogue
 from exchange.policy.catalogue import CONTEXT, CONTEXT_TYPES, TLP, Entry, Leaf
-from exchange.policy.coarsen import PLAIN_IPV4
+from exchange.policy.coarsen import PLAIN_IPV4, canonical_address
 from exchange.proof.refused import Refused
 from indicators.stix import patterns
 
@@ -28,6 +28,7 @@ class Literal:
     operator: str
     value: Any
     fits: bool  # whether operator and value have the form in which alone they pass
+    is_negative: bool  # said of what must not be
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,13 +94,19 @@ def qualifiers(node: patterns.Node) -> Iterator[str]:
 def _literals(pattern: patterns.Pattern) -> Iterator[Literal]:
     index = 0
     for comparison in pattern.comparisons():
-        path = place_of(comparison)
-        entry = catalogue.compared(comparison.object_type, path)
-        place = f"{comparison.object_type}:{'.'.join(path)}"
+        entry = catalogue.compared(comparison.object_type, place_of(comparison))
+        place = place_in_words(comparison)
         for value in values_of(comparison):
             fits = entry is not None and _fits(entry, comparison.operator, value)
             yield Literal(
-                index, comparison.object_type, place, entry, comparison.operator, value, fits
+                index=index,
+                object_type=comparison.object_type,
+                place=place,
+                entry=entry,
+                operator=comparison.operator,
+                value=value,
+                fits=fits,
+                is_negative=comparison.is_negative,
             )
             index += 1
 
@@ -117,6 +124,11 @@ def place_of(comparison: patterns.Comparison) -> tuple[str, ...]:
     )
 
 
+def place_in_words(comparison: patterns.Comparison) -> str:
+    """The same with the type before it: `file:hashes.MD5`."""
+    return f"{comparison.object_type}:{'.'.join(place_of(comparison))}"
+
+
 def _step(step: str) -> str:
     return step if _PLAIN_STEP.fullmatch(step) else repr(step)
 
@@ -131,21 +143,32 @@ def references(facts: Facts) -> Iterator[str]:
             yield str(leaf.value)
 
 
-def shared_values(facts: Facts) -> Iterator[tuple[str, Any]]:
+def shared_values(facts: Facts) -> Iterator[tuple[str, str]]:
     """The observable values that an object states, alone or in its pattern."""
     for literal in facts.literals:
         if literal.entry is not None:
-            yield literal.place, _comparable(literal.value)
+            yield _kind_of_value(literal.place, literal.entry), _comparable(literal.value)
     if not catalogue.is_observable(facts.stix_type):
         return
     for leaf in facts.leaves:
         path = tuple("[]" if isinstance(part, int) else part for part in leaf.parts)
-        if catalogue.compared(facts.stix_type, path) is not None and leaf.parts[0] != "kind":
-            yield f"{facts.stix_type}:{'.'.join(path)}", _comparable(leaf.value)
+        entry = catalogue.compared(facts.stix_type, path)
+        if entry is not None and leaf.parts[0] != "kind":
+            place = f"{facts.stix_type}:{'.'.join(path)}"
+            yield _kind_of_value(place, entry), _comparable(leaf.value)
 
 
-def _comparable(value: Any) -> Any:  # noqa: ANN401 - any literal
-    return value.lower() if isinstance(value, str) else str(value)
+def _kind_of_value(place: str, entry: Entry) -> str:
+    # An address is the same one at whichever end of a connection it stands.
+    return entry.field_class if entry.field_class == "address" else place
+
+
+def _comparable(value: Any) -> str:  # noqa: ANN401 - any literal
+    """One spelling: a member may write an address as it likes, it links all the same."""
+    text = str(value).lower()
+    if "/" in text or ":" in text:
+        return canonical_address(text)
+    return text
 
 
 def marks(obj: Mapping[str, Any]) -> tuple[str, ...]:

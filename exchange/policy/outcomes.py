@@ -64,6 +64,8 @@ class Standing:
     reach: str  # with what is inherited: whom it may reach
     sentence: str
     withheld: Ruling | None = None
+    # Literals of the pattern that are tokens nobody vouches for.
+    doubtful: frozenset[int] = frozenset()
 
 
 def cleared(standing: Standing, reasons: frozenset[str]) -> Standing:

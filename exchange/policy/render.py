@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import sha256
-from ipaddress import ip_network
 from typing import Any
 
 from exchange.policy import catalogue, coarsen, facts, tokens
@@ -343,7 +342,7 @@ def _token_field(value: Any, ruling: Ruling, parts: Parts, work: _Work) -> Any: 
 
 
 def _address(value: str, ruling: Ruling, parts: Parts, work: _Work) -> str:
-    return canonical_address(value)
+    return coarsen.canonical_address(value)
 
 
 _CHANGES: dict[str, Change] = {
@@ -358,12 +357,6 @@ _CHANGES: dict[str, Change] = {
     "similarity": lambda value, ruling, parts, work: coarsen.two_decimals(value),
     "domain": lambda value, ruling, parts, work: value.lower(),
 }
-
-
-def canonical_address(value: str) -> str:
-    """One spelling of an address or range, host bits cleared."""
-    network = ip_network(value, strict=False)
-    return str(network.network_address) if network.num_addresses == 1 else str(network)
 
 
 # --- tokens --------------------------------------------------------------------------------------
@@ -417,7 +410,7 @@ def _pattern(work: _Work) -> str | None:
 
 def _comparison(
     comparison: patterns.Comparison, passed: list[tuple[facts.Literal, Ruling]], work: _Work
-) -> patterns.Comparison:
+) -> patterns.Node:
     values = tuple(literal.value for literal, _ in passed)
     if any(isinstance(step, int) for step in comparison.path):  # a place in a list is handwriting
         path = tuple("*" if isinstance(step, int) else step for step in comparison.path)
@@ -439,19 +432,23 @@ def _comparison(
 
 def _page_comparison(
     comparison: patterns.Comparison, values: tuple[Any, ...], step: int
-) -> patterns.Comparison:
+) -> patterns.Node:
     # Cut, an exact comparison would match another page; as a beginning it means what is left.
-    heads = [str(value).removesuffix("%") for value in values]
-    cut = [coarsen.page(head, 10 - step) or "" for head in heads]
-    if comparison.operator == "LIKE":
-        cut = [f"{page}%" for page in cut]
-    elif len(cut) == 1 and cut != heads and comparison.operator == "=":
-        return replace(comparison, operator="LIKE", values=(f"{cut[0]}%",))
-    return replace(comparison, values=tuple(dict.fromkeys(cut)))
+    parts: dict[patterns.Comparison, None] = {}
+    for value in values:
+        head = str(value).removesuffix("%")
+        page = coarsen.page(head, 10 - step) or ""
+        if comparison.operator == "LIKE" or page != head:
+            parts[replace(comparison, operator="LIKE", values=(f"{page}%",))] = None
+        else:
+            parts[replace(comparison, operator="=", values=(page,))] = None
+    if comparison.is_negative:  # only what is not cut is left of those
+        return replace(comparison, values=tuple(dict.fromkeys(values)))
+    return next(iter(parts)) if len(parts) == 1 else patterns.Joined("OR", tuple(parts))
 
 
 _IN_PATTERN: dict[str, Callable[[Any, str, Scope], Any]] = {
-    "address": lambda value, last, scope: canonical_address(value),
+    "address": lambda value, last, scope: coarsen.canonical_address(value),
     "domain": lambda value, last, scope: value.lower(),
     "rekey": lambda value, last, scope: tokens.rekeyed(scope, last, value),
     "token": lambda value, last, scope: value[:16] if last == "*" else value,

@@ -135,3 +135,8 @@ def dirty_sets(shared_data: Path) -> list[dict[str, Any]]:
     """The shared sets of objects with what must not and must appear."""
     text = (shared_data / "antitrust" / "dirty-objects.jsonl").read_text(encoding="utf-8")
     return [json.loads(line) for line in text.splitlines()]
+
+
+def rekeyed(name: str, value: str) -> str:
+    """A member's own token as the circle of these tests sees it."""
+    return tokens.rekeyed(SCOPE, name, value)

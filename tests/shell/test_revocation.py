@@ -14,6 +14,7 @@ from tests.shell.sharing import (
     bodies,
     campaign,
     feed,
+    newer,
     range_indicator,
     sequence,
     set_up,
@@ -75,3 +76,26 @@ def test_another_members_object_cannot_be_withdrawn(way: Way) -> None:
     way.pass_on(indicator)
     with pytest.raises(NotFound):
         contribute.withdraw(way.cast.as_(way.cast.ben), indicator["id"], now=NOON)
+
+
+def test_a_contributed_revocation_waits_for_midnight_like_any_other(way: Way) -> None:
+    indicator = range_indicator()
+    way.pass_on(indicator)
+    later = NOON + timedelta(minutes=10)
+    sent = way.pass_on(newer(indicator, revoked=True), now=later)
+    assert len(feed(way.cast.ember, now=later)) == 1
+    ((success, sentence),) = way.messages(sent)
+    assert success
+    assert sentence.startswith("Withdrawn: ")
+    revocation.revoke_due(now=MIDNIGHT)
+    sequence(now=MIDNIGHT)
+    _, last = bodies(feed(way.cast.ember))
+    assert last["revoked"] is True
+    assert "203.0.113" not in str(last)
+
+
+def test_a_revocation_of_what_nobody_has_tells_nobody(way: Way) -> None:
+    way.pass_on(range_indicator(revoked=True))
+    revocation.revoke_due(now=MIDNIGHT)
+    sequence(now=MIDNIGHT)
+    assert feed(way.cast.ember) == ()
