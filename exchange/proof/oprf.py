@@ -128,7 +128,11 @@ _prepared = lru_cache(maxsize=32)(_private)
 def normalise(kind: str, value: str) -> str:
     """One spelling for each value of a kind, the same for every member."""
     change = _CHANGES.get(NORMALISATIONS.get(kind, RAW))
-    return value if change is None else change(unicodedata.normalize("NFKC", value).strip())
+    if change is None:
+        return value
+    # Once more: where a space fell out, what stood around it may compose.
+    changed = change(unicodedata.normalize("NFKC", value).strip())
+    return unicodedata.normalize("NFKC", changed)
 
 
 def checked(kind: str, value: str) -> str:

@@ -3,7 +3,7 @@
 from hashlib import sha256
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from exchange.proof import oprf
@@ -206,6 +206,7 @@ def test_raw_kinds_are_taken_as_they_are(kind: str) -> None:
 
 @settings(deadline=None, max_examples=200)
 @given(st.sampled_from(sorted(oprf.NORMALISATIONS)), st.text(max_size=20))
+@example("payment-instrument", "K\u00b8")
 def test_a_spelling_once_made_stays(kind: str, value: str) -> None:
     once = oprf.normalise(kind, value)
     assert oprf.normalise(kind, once) == once
