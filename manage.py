@@ -6,8 +6,8 @@ import sys
 
 from deploy import bootstrap
 
-# These start the services first and so run before the settings can be read.
-BEFORE_SETTINGS = ("bench", "demo", "test")
+# These start the services first, or need none, and so run before the settings can be read.
+BEFORE_SETTINGS = ("bench", "demo", "test", "tokenise_build")
 
 
 def main() -> None:

@@ -35,6 +35,7 @@ from exchange.proof.refused import Refused
 from indicators.stix import extensions, ids, parse, validate, vocab
 from members.models import User
 from tests.doors.clients import secret_of
+from tests.running import ROOT
 from tests.shell import sharing
 from tests.shell.sharing import Way
 
@@ -554,6 +555,16 @@ def test_the_packed_file_needs_only_cryptography(way: Way, tmp_path: Path) -> No
     machine = machine_of(way.cast.ana, tmp_path / "aurora", "https://exchange.example")
     done = machine.run("--self-check")
     assert (done.returncode, done.stderr) == (0, "It computes what it should.\n")
+
+
+def test_whoever_has_the_source_builds_the_same_file_without_any_setting(tmp_path: Path) -> None:
+    argv = [sys.executable, "manage.py", "tokenise_build", str(tmp_path / "made.pyz")]
+    env = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    done = subprocess.run(argv, cwd=ROOT, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    packed = pack.archive("tokenise")
+    assert (tmp_path / "made.pyz").read_bytes() == packed
+    assert done.stdout.split()[0] == sha256(packed).hexdigest()
 
 
 def test_values_of_two_members_of_a_circle_meet_and_the_exchange_s_own_too(
