@@ -34,6 +34,7 @@ app.conf.beat_schedule = {
         ("previews", 10.0, "render"),
         ("tell_recalls", 5.0, "render"),
         ("calendar", 60.0, "render"),
+        ("let_go", 60.0, "render"),
     )
 }
 

@@ -270,7 +270,13 @@ def _leave_anew(fold: Fold, *, due_at: datetime) -> None:
     ).values_list("recipient_id", flat=True)
     Missing.objects.bulk_create(
         (
-            Missing(outcome=outcome, recipient_id=recipient, wanted=b"", due_at=due_at)
+            Missing(
+                outcome=outcome,
+                recipient_id=recipient,
+                wanted=b"",
+                act=Missing.Act.DAY,
+                due_at=due_at,
+            )
             for recipient in set(holders)
             if recipient is not None
         ),

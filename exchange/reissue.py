@@ -86,7 +86,7 @@ def run(contribution_id: UUID, *, now: datetime) -> int:
         return 0
     waiting = _waiting(contribution)  # 2
     for policies, lost in _lots(waiting).items():  # 3
-        then = _in_force_then(policies, force)
+        then = in_force_then(policies, force)
         given = _give(_scene(contribution, lost, force, then, now=now), lost)  # 4
         for one in lost:  # 5
             rest = one.recipients - given.get(one.row.id, frozenset())
@@ -105,7 +105,7 @@ def stricter(
     """
     found: dict[int, set[UUID]] = defaultdict(set)
     for policies, items in _served(contribution).items():
-        then = _in_force_then(policies, force)
+        then = in_force_then(policies, force)
         rows = Outcome.objects.select_related("version__object").in_bulk(
             {outcome_id for outcome_id, _ in items}
         )
@@ -213,7 +213,7 @@ def _losers(row: Outcome) -> frozenset[UUID]:
 # --- decided again -------------------------------------------------------------------------------
 
 
-def _in_force_then(policies: _Policies, force: audiences.InForce) -> audiences.InForce:
+def in_force_then(policies: _Policies, force: audiences.InForce) -> audiences.InForce:
     """The policies of an earlier release."""
     floor_id, policy_id = policies
     floor = terms.Floor.parse(FloorPolicy.objects.get(pk=floor_id).document)

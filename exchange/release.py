@@ -172,7 +172,7 @@ def _due(
             version__object_id__in=live.keys(),
         )
     )
-    freed = _freed(contribution, live, now=now)
+    freed = _freed(contribution, live, force, now=now)
     rows += [row for row in freed if row not in rows]
     if not rows:
         return []
@@ -234,9 +234,18 @@ def _elsewhere(rows: Sequence[Outcome]) -> Mapping[int, frozenset[UUID]]:
 
 
 def _freed(
-    contribution: Contribution, live: Container[UUID], *, now: datetime
+    contribution: Contribution,
+    live: Container[UUID],
+    force: audiences.InForce,
+    *,
+    now: datetime,
 ) -> dict[Outcome, datetime]:
     """What left before and is now due for some; the earliest of what is due gives the time."""
+    if force.policy.backfill != "live":
+        # Not any more: what was let go to newcomers waits no longer.
+        Missing.objects.filter(
+            outcome__contribution=contribution, act=Missing.Act.JOIN, due_at__lte=now
+        ).delete()
     rows = (
         Missing.objects.filter(
             outcome__contribution=contribution, outcome__replaced=False, due_at__lte=now
@@ -286,6 +295,8 @@ def _keep_back(row: Outcome, standing: Standing, *, now: datetime) -> None:
         row.outcome = standing.outcome
         row.due_at = None
         row.save(update_fields=["outcome", "due_at"])
+    elif not _keeps_waiting(row, now=now):
+        return
     elif standing.outcome == Outcome.Kind.HELD:
         Missing.objects.filter(outcome=row, due_at__lte=now).update(due_at=None)
     else:
@@ -293,6 +304,13 @@ def _keep_back(row: Outcome, standing: Standing, *, now: datetime) -> None:
     known = set(Hold.objects.filter(outcome=row).values_list("rule", flat=True))
     reasons = tuple(reason for reason in standing.holds if reason.rule not in known)
     holds.write([holds.Held(row, row.version.object.stix_type, reasons)], now=now)
+
+
+def _keeps_waiting(row: Outcome, *, now: datetime) -> bool:
+    """Old objects that are let go leave under today's policies or not at all: no counsel's work."""
+    due = Missing.objects.filter(outcome=row, due_at__lte=now)
+    due.filter(act__in=[Missing.Act.JOIN, Missing.Act.AGAIN]).delete()
+    return due.exists()
 
 
 def _list(

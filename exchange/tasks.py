@@ -5,6 +5,8 @@ from uuid import UUID
 from django.utils import timezone
 
 from exchange import (
+    again,
+    backfill,
     contribute,
     delivery,
     folds,
@@ -75,6 +77,13 @@ def previews() -> None:
     """Take up the previews whose hint was lost, or whose worker."""
     for preview_id in replay.standing_still(now=timezone.now()):
         nudge("exchange.tasks.preview", str(preview_id), queue="render")
+
+
+@app.task(name="exchange.tasks.let_go")
+def let_go() -> None:
+    """What newcomers are let have, and what is released again under a loosened policy."""
+    backfill.work(now=timezone.now())
+    again.work(now=timezone.now())
 
 
 @app.task(name="exchange.tasks.calendar")

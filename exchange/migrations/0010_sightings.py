@@ -1,5 +1,6 @@
 """What changes over time: ends that lists may lack, and sightings that leave as one."""
 
+import uuid
 from pathlib import Path
 
 import django.db.models.deletion
@@ -24,6 +25,20 @@ class Migration(migrations.Migration):
             model_name="missing",
             name="optional",
             field=models.BooleanField(default=False, db_default=False),
+        ),
+        migrations.AddField(
+            model_name="missing",
+            name="act",
+            field=models.TextField(
+                choices=[
+                    ("", "an end that was missing"),
+                    ("day", "the decade of a sum is another"),
+                    ("join", "a newcomer, to whom its contributor lets go what is live"),
+                    ("again", "released again under a loosened policy"),
+                ],
+                db_default="",
+                default="",
+            ),
         ),
         migrations.CreateModel(
             name="Fold",
@@ -77,6 +92,48 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="foldpart",
             constraint=models.UniqueConstraint(fields=("fold", "object"), name="fold_part_once"),
+        ),
+        migrations.CreateModel(
+            name="Backfill",
+            fields=[
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("after", models.BigIntegerField(default=0)),
+                ("done_at", models.DateTimeField(null=True)),
+                (
+                    "seat",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="members.circlemember",
+                    ),
+                ),
+            ],
+        ),
+        migrations.AddIndex(
+            model_name="backfill",
+            index=models.Index(
+                condition=models.Q(("done_at__isnull", True)), fields=["id"], name="backfill_open"
+            ),
+        ),
+        migrations.CreateModel(
+            name="ReleaseAgain",
+            fields=[
+                (
+                    "id",
+                    models.UUIDField(
+                        default=uuid.uuid4, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("since", models.DateTimeField()),
+                ("until", models.DateTimeField()),
+                ("preview_id", models.UUIDField()),
+                ("at", models.DateTimeField()),
+                ("after", models.BigIntegerField(default=0)),
+                ("objects_again", models.IntegerField(default=0)),
+                ("done_at", models.DateTimeField(null=True)),
+                ("member", _row_of("members.member")),
+                ("user", _row_of("members.user")),
+            ],
         ),
         migrations.RunSQL(SQL, reverse_sql=migrations.RunSQL.noop),
     ]

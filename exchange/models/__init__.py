@@ -40,13 +40,14 @@ from exchange.models.releases import (
     Revocation,
     ServedNote,
 )
-from exchange.models.sightings import Fold, FoldPart
+from exchange.models.sightings import Backfill, Fold, FoldPart, ReleaseAgain
 from exchange.models.statistics import StatisticsBlock, StatisticsCell, StatisticsTable
 from exchange.models.tokens import TokenAlarm, TokenCall, TokenDay
 
 __all__ = [
     "Affected",
     "Attempt",
+    "Backfill",
     "Bundle",
     "Delivery",
     "Feedback",
@@ -80,6 +81,7 @@ __all__ = [
     "Recall",
     "Reissue",
     "Release",
+    "ReleaseAgain",
     "ReleaseItem",
     "ReleaseRecipient",
     "Rendition",

@@ -135,7 +135,15 @@ class ReleaseRecipient(models.Model):
 
 
 class Missing(models.Model):
-    """A relationship or sighting waits for an end that its recipient does not hold."""
+    """What left before and waits for somebody: an end that lacks, or a later act of its own."""
+
+    class Act(models.TextChoices):
+        """Each leaves in the object's window, decided again under the policies of then."""
+
+        END = "", "an end that was missing"
+        DAY = "day", "the decade of a sum is another"
+        JOIN = "join", "a newcomer, to whom its contributor lets go what is live"
+        AGAIN = "again", "released again under a loosened policy"
 
     id = models.BigAutoField(primary_key=True)
     outcome = models.ForeignKey(Outcome, on_delete=models.PROTECT, related_name="missing")
@@ -145,6 +153,8 @@ class Missing(models.Model):
     wanted = models.BinaryField()
     # It left without this end, which a list can do: regained, the end makes a new version.
     optional = models.BooleanField(default=False, db_default=False)
+    # Why it is due without an end that it waited for; empty where it did wait.
+    act = models.TextField(choices=Act, default=Act.END, db_default="")
     due_at = models.DateTimeField(null=True)
 
     class Meta:

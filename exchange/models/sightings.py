@@ -1,9 +1,11 @@
-"""Rows of what is folded: the one object that leaves for many, and what each adds to it."""
+"""Rows of what changes over time: sightings that leave as one, and seats that are new."""
+
+from uuid import uuid4
 
 from django.db import models
 
 from indicators.models import ForumObject
-from members.models import Circle, Member
+from members.models import Circle, CircleMember, Member, User
 
 
 class Fold(models.Model):
@@ -57,3 +59,40 @@ class FoldPart(models.Model):
         """An object adds once."""
 
         constraints = [models.UniqueConstraint(fields=["fold", "object"], name="fold_part_once")]
+
+
+class Backfill(models.Model):
+    """A seat that was taken: what contributors let go to a newcomer goes to it, once."""
+
+    id = models.BigAutoField(primary_key=True)
+    seat = models.OneToOneField(CircleMember, on_delete=models.PROTECT, related_name="+")
+    # The last outcome that was looked at: where it goes on.
+    after = models.BigIntegerField(default=0)
+    done_at = models.DateTimeField(null=True)
+
+    class Meta:
+        """What is left to do is found at once."""
+
+        indexes = [
+            models.Index(
+                fields=["id"], condition=models.Q(done_at__isnull=True), name="backfill_open"
+            )
+        ]
+
+
+class ReleaseAgain(models.Model):
+    """A member's own decision to let go old objects as far as today's policies show more."""
+
+    id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
+    member = models.ForeignKey(Member, on_delete=models.PROTECT, related_name="+")
+    user = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
+    since = models.DateTimeField()
+    until = models.DateTimeField()
+    # The finished preview that was looked at.
+    preview_id = models.UUIDField()
+    at = models.DateTimeField()
+    # The last outcome that was looked at: where it goes on.
+    after = models.BigIntegerField(default=0)
+    # How many objects leave again, for whomever.
+    objects_again = models.IntegerField(default=0)
+    done_at = models.DateTimeField(null=True)

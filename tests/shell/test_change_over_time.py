@@ -9,11 +9,12 @@ from uuid import uuid4
 import pytest
 from django.conf import LazySettings
 
-from exchange import access, contribute, folds, inbox, revocation
+from exchange import access, again, backfill, contribute, folds, inbox, replay, revocation
 from exchange.models import Hold, LedgerEntry, Missing, Outcome, ReleaseItem, Rendition
+from exchange.proof.refused import Forbidden, Refused
 from indicators.stix import extensions
 from members import onboarding
-from members.models import Circle, Member
+from members.models import Acceptance, Circle, Member
 from tests.shell.sharing import (
     NOON,
     Object,
@@ -26,6 +27,7 @@ from tests.shell.sharing import (
     feed,
     indicates,
     leave,
+    member_policy,
     newer,
     outcomes,
     range_indicator,
@@ -473,3 +475,168 @@ def test_a_reference_to_a_folded_sighting_leads_to_the_one_that_left(way: Way) -
     way.pass_on({**counted(way, indicator["id"], 5), "observed_data_refs": [second["id"]]})
     found = {one["type"]: one for one in bodies(feed(way.cast.ember))}
     assert found["sighting"]["observed_data_refs"] == [found["observed-data"]["id"]]
+
+
+# --- a member joins a circle ---------------------------------------------------------------------
+
+
+def join(way: Way, name: str, *, now: Any) -> Member:
+    """A lab takes a seat in the relay watch, and the worker looks at new seats."""
+    member = way.cast.member(name)
+    onboarding.join_circle(member, way.cast.relay_watch, now=now)
+    backfill.work(now=now)
+    return member
+
+
+def test_a_newcomer_gets_nothing_old(way: Way) -> None:
+    way.pass_on(range_indicator())
+    cirrus = join(way, "Cirrus", now=minutes(1))
+    leave(now=minutes(60))
+    assert feed(cirrus) == ()
+    way.pass_on(range_indicator(), now=minutes(61))
+    assert len(feed(cirrus)) == 1
+
+
+def test_with_backfill_a_newcomer_gets_what_is_live_and_nobody_else_anything(way: Way) -> None:
+    live, over, gone = (
+        range_indicator(),
+        range_indicator("198.51.100.0/24", valid_until=stamp(NOON + timedelta(days=1))),
+        range_indicator("192.0.2.0/24"),
+    )
+    root = campaign()
+    way.pass_on(live, over, gone, root, indicates(live["id"], root["id"]))
+    contribute.withdraw(way.cast.as_(way.cast.ana), gone["id"], now=NOON)
+    before = feed(way.cast.ember)
+    member_policy(way.cast.aurora, now=minutes(1), backfill="live")
+    later = NOON + timedelta(days=2, minutes=1)
+    cirrus = join(way, "Cirrus", now=later)
+    leave(now=later)
+    leave(now=NOON + timedelta(days=2, minutes=15))
+    held = feed(cirrus)
+    assert sorted(one["type"] for one in bodies(held)) == ["campaign", "indicator", "relationship"]
+    # The very renditions that the others hold, so that nothing tells when it was joined.
+    assert {one.body for one in held} <= {one.body for one in before}
+    assert feed(way.cast.ember) == before
+    links = [one for one in bodies(held) if one["type"] == "relationship"]
+    assert {links[0]["source_ref"], links[0]["target_ref"]} <= {one.stix_id for one in held}
+
+
+def test_a_backfill_leaves_in_the_objects_own_window(way: Way) -> None:
+    way.pass_on(domain_indicator())
+    member_policy(way.cast.aurora, now=minutes(1), backfill="live")
+    cirrus = join(way, "Cirrus", now=minutes(16))
+    leave(now=minutes(29))
+    assert feed(cirrus) == ()
+    leave(now=minutes(30))
+    assert len(feed(cirrus)) == 1
+
+
+def test_a_backfill_stops_when_its_contributor_says_so_before_the_window(way: Way) -> None:
+    way.pass_on(domain_indicator())
+    member_policy(way.cast.aurora, now=minutes(1), backfill="live")
+    cirrus = join(way, "Cirrus", now=minutes(16))
+    member_policy(way.cast.aurora, now=minutes(17), backfill="none")
+    leave(now=minutes(30))
+    assert feed(cirrus) == ()
+    assert not Missing.objects.exists()
+
+
+def test_a_backfill_waits_for_the_agreement_and_goes_on_where_it_was_cut(
+    way: Way, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backfill.work(now=NOON)  # the first seats
+    way.pass_on(*(range_indicator(f"203.0.{n}.0/24") for n in range(5)))
+    member_policy(way.cast.aurora, now=minutes(1), backfill="live")
+    monkeypatch.setattr(backfill, "_BATCH", 2)
+    newcomer = onboarding.create_member("Gannet", now=minutes(2))
+    onboarding.join_circle(newcomer, way.cast.relay_watch, now=minutes(2))
+    assert backfill.work(now=minutes(2)) == 0
+    agreed = Acceptance.objects.earliest("id")
+    Acceptance.objects.create(
+        agreement=agreed.agreement, member=newcomer, accepted_by=way.cast.pia, accepted_at=NOON
+    )
+    assert backfill.work(now=minutes(3)) == 5
+    assert backfill.work(now=minutes(3)) == 0
+    leave(now=minutes(3))
+    assert len(feed(newcomer)) == 5
+
+
+def test_a_newcomer_that_holds_it_elsewhere_keeps_what_it_has(way: Way) -> None:
+    indicator = token_indicator()
+    for circle in (way.cast.forum, way.cast.relay_watch):
+        way.pass_on(indicator, circle=circle)
+        leave(now=minutes(60))
+    member_policy(way.cast.aurora, now=minutes(61), backfill="live")
+    (before,) = feed(way.cast.cirrus)
+    cirrus = join(way, "Cirrus", now=minutes(62))
+    leave(now=minutes(120))
+    assert feed(cirrus) == (before,)
+    assert [one.body for one in shown(cirrus, "circle-relay-watch")] == [before.body]
+
+
+# --- floor or member policy loosened -------------------------------------------------------------
+
+
+def previewed(way: Way, document: dict[str, Any], *, now: Any) -> None:
+    """Abel looks at what his draft would show, from noon on."""
+    asked = replay.start(
+        way.cast.as_(way.cast.abel),
+        kind="member",
+        member_id=way.cast.aurora.id,
+        document=document,
+        since=NOON - timedelta(hours=1),
+        until=now,
+        now=now,
+    )
+    while replay.work(asked, now=now):
+        pass
+
+
+def test_a_loosened_policy_acts_forward_and_old_objects_go_by_an_act_of_their_own(
+    way: Way,
+) -> None:
+    strict = {"version": 1, "drop_classes": ["confidence"]}
+    member_policy(way.cast.aurora, now=NOON, **strict)
+    old, plain = range_indicator(confidence=50), range_indicator("198.51.100.0/24")
+    way.pass_on(old, plain)
+    loose = {"version": 2}
+    previewed(way, loose, now=minutes(2))
+    member_policy(way.cast.aurora, now=minutes(3), **loose)
+    way.pass_on(range_indicator("192.0.2.0/24", confidence=50), now=minutes(4))
+    assert ["confidence" in one for one in bodies(feed(way.cast.ember))] == [False, False, True]
+    abel = way.cast.as_(way.cast.abel)
+    again.order(abel, since=NOON, until=minutes(2), now=minutes(5))
+    assert again.work(now=minutes(5)) == 1
+    assert again.work(now=minutes(5)) == 0
+    leave(now=minutes(5))
+    held = bodies(feed(way.cast.ember))
+    assert [one.get("confidence") for one in held] == [None, None, 50, 50]
+    assert held[3]["id"] in {one["id"] for one in held[:2]}
+    assert held[3]["modified"] > held[0]["modified"]
+    (act,) = again.acts(abel)
+    assert (act.objects, act.done_at) == (1, minutes(5))
+    assert LedgerEntry.objects.filter(from_member=way.cast.aurora, kind="decision").count() == 1
+
+
+def test_old_objects_are_not_let_go_without_a_preview_or_by_an_analyst(way: Way) -> None:
+    member_policy(way.cast.aurora, now=NOON, version=1)
+    with pytest.raises(Refused) as refused:
+        again.order(way.cast.as_(way.cast.abel), since=NOON, until=minutes(1), now=minutes(2))
+    assert refused.value.code == "again.preview"
+    with pytest.raises(Forbidden):
+        again.order(way.cast.as_(way.cast.ana), since=NOON, until=minutes(1), now=minutes(2))
+
+
+def test_a_recipient_that_was_kept_out_gets_old_objects_by_the_act_and_a_newcomer_none(
+    way: Way,
+) -> None:
+    member_policy(way.cast.aurora, now=NOON, version=1, deny_recipients=[str(way.cast.ember.id)])
+    way.pass_on(range_indicator())
+    join(way, "Cirrus", now=minutes(1))
+    previewed(way, {"version": 2}, now=minutes(2))
+    member_policy(way.cast.aurora, now=minutes(3), version=2)
+    again.order(way.cast.as_(way.cast.abel), since=NOON, until=minutes(2), now=minutes(5))
+    again.work(now=minutes(5))
+    leave(now=minutes(5))
+    assert (len(feed(way.cast.ember)), feed(way.cast.cirrus)) == (1, ())
+    assert len(feed(way.cast.borealis)) == 1

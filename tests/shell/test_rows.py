@@ -13,6 +13,7 @@ from django.db import connection, transaction
 from django.db.utils import ProgrammingError
 
 from exchange import (
+    backfill,
     contribute,
     delivery,
     openings,
@@ -34,6 +35,7 @@ from exchange.models import (
     Missing,
     Preparation,
     Reissue,
+    ReleaseAgain,
     ReleaseItem,
     ReleaseRecipient,
     StatisticsBlock,
@@ -313,6 +315,15 @@ def test_every_table_with_content_has_rows_in_this_scene(scene: Scene) -> None:
         outcome=scene.held.outcomes.get(), recipient=scene.cast.borealis, wanted=b"x"
     )
     taken_back(scene)
+    backfill.work(now=NOON)
+    ReleaseAgain.objects.create(
+        member=scene.cast.aurora,
+        user=scene.cast.abel,
+        since=NOON,
+        until=NOON,
+        preview_id=scene.sent,
+        at=NOON,
+    )
     assert [table for table in secured() if not rows(table)] == []
 
 
