@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import Count, Q
+from django.db.models import Count, Exists, OuterRef, Q
 
 from exchange import audiences, departures, ledger, lens, written
 from exchange.departures import Departure
@@ -586,6 +586,66 @@ def needs(principal: Principal) -> tuple[Needs, ...]:
         for r in asked
     ]
     return tuple(sorted(found, key=lambda one: one.at, reverse=True)[:PAGE])
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Objects of one contribution that wait alike, and when they leave."""
+
+    contribution_id: UUID
+    circle: str
+    count: int
+    departure: Departure
+
+
+def waiting(principal: Principal, *, now: datetime) -> tuple[Waiting, ...]:
+    """What of one's own member waits, the soonest first; what is incomplete is a task instead."""
+    member_id = _member(principal)
+    held = Hold.objects.filter(outcome=OuterRef("pk"))
+    rows = (
+        Outcome.objects.filter(
+            member_id=member_id,
+            released_at__isnull=True,
+            replaced=False,
+            outcome__in=[Outcome.Kind.ACCEPTED, Outcome.Kind.HELD],
+        )
+        .annotate(
+            refused=Exists(held.filter(state=Hold.State.REFUSED)),
+            asked=Exists(held.filter(state=Hold.State.ASKED)),
+            open=Exists(held.filter(state=Hold.State.OPEN)),
+        )
+        .filter(refused=False)
+        .values("contribution_id", "circle__name", *_ALIKE)
+        .annotate(n=Count("id"))
+        .order_by("due_at", "-contribution__received_at")[:PAGE]
+    )
+    force = audiences.in_force(member_id, now=now)
+    return tuple(
+        Waiting(
+            row["contribution_id"],
+            row["circle__name"],
+            row["n"],
+            departures.of_waiting(
+                row["due_at"],
+                row["sensitivity"],
+                _states(row) if row["outcome"] == Outcome.Kind.HELD else frozenset(),
+                force,
+                now=now,
+            ),
+        )
+        for row in rows
+    )
+
+
+_ALIKE = ("outcome", "due_at", "sensitivity", "asked", "open", "contribution__received_at")
+
+
+def _states(row: Mapping[str, Any]) -> frozenset[str]:
+    named = (("asked", Hold.State.ASKED), ("open", Hold.State.OPEN))
+    return frozenset(str(state) for key, state in named if row[key]) or _ALL_RELEASED
+
+
+_ALL_RELEASED = frozenset({str(Hold.State.RELEASED)})
 
 
 def reads(principal: Principal) -> tuple[Told, ...]:

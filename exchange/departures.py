@@ -44,12 +44,27 @@ def of(
     if outcome.replaced:
         return Departure(REPLACED)
     if outcome.outcome == Outcome.Kind.HELD:
-        return of_holds(outcome.sensitivity, holds, force, now=now)
+        states = frozenset(str(hold.state) for hold in holds)
+        return of_holds(outcome.sensitivity, states, force, now=now)
     if outcome.outcome != Outcome.Kind.ACCEPTED:
         return Departure(outcome.outcome)
+    return of_waiting(outcome.due_at, outcome.sensitivity, frozenset(), force, now=now)
+
+
+def of_waiting(
+    due_at: datetime | None,
+    sensitivity: str,
+    states: frozenset[str],
+    force: audiences.InForce,
+    *,
+    now: datetime,
+) -> Departure:
+    """The promise for what is accepted, or held in these states."""
+    if states:
+        return of_holds(sensitivity, states, force, now=now)
     if force.floor.legal_basis(now.date()) is None:
         return Departure(STOPPED)
-    return _leaving(outcome.due_at, now=now)
+    return _leaving(due_at, now=now)
 
 
 def of_standing(
@@ -79,10 +94,9 @@ def waiting(outcomes: Sequence[Outcome]) -> Mapping[int, datetime | None]:
 
 
 def of_holds(
-    sensitivity: str, holds: Sequence[Hold], force: audiences.InForce, *, now: datetime
+    sensitivity: str, states: frozenset[str], force: audiences.InForce, *, now: datetime
 ) -> Departure:
     """The promise for what is held, by where its holds stand."""
-    states = {hold.state for hold in holds}
     if Hold.State.REFUSED in states:
         return Departure(REFUSED)
     earliest = force.opening(sensitivity, after=now)

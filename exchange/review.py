@@ -377,7 +377,8 @@ def _departure(
     force = audiences.floor_alone()
     if row.outcome.replaced:
         return Departure(departures.REPLACED)
-    return departures.of_holds(row.outcome.sensitivity, siblings, force, now=now)
+    states = frozenset(str(one.state) for one in siblings)
+    return departures.of_holds(row.outcome.sensitivity, states, force, now=now)
 
 
 def _acts(principal: Principal, rows: Sequence[Hold]) -> Mapping[UUID, tuple[Act, ...]]:

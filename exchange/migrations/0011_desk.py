@@ -60,6 +60,16 @@ class Migration(migrations.Migration):
             ),
         ),
         migrations.AddIndex(
+            "outcome",
+            models.Index(
+                fields=["member"],
+                condition=models.Q(
+                    released_at__isnull=True, replaced=False, outcome__in=["accepted", "held"]
+                ),
+                name="outcome_waits",
+            ),
+        ),
+        migrations.AddIndex(
             "hold",
             models.Index(
                 fields=["turn", "id"],

@@ -148,7 +148,14 @@ class Outcome(models.Model):
                 fields=["due_at"],
                 condition=models.Q(released_at__isnull=True, due_at__isnull=False),
                 name="outcome_due",
-            )
+            ),
+            models.Index(
+                fields=["member"],
+                condition=models.Q(
+                    released_at__isnull=True, replaced=False, outcome__in=["accepted", "held"]
+                ),
+                name="outcome_waits",
+            ),
         ]
 
 

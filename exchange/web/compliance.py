@@ -36,6 +36,7 @@ def own_object(request: HttpRequest, version_id: int) -> HttpResponse:
         "index": index,
         "is_final": is_final,
         "tally": lens.tally(made),
+        "may_offer": "officer" in wire.asker(request).roles,
         "now": now,
     }
     return wire.render(request, "web/compliance/own_object.html", context)

@@ -136,6 +136,16 @@ class Holds(forms.Field):
             raise forms.ValidationError("This is no hold.") from None
 
 
+class Wish(Reason):
+    """Which original the forum's officer asks to read, and why."""
+
+    stix_id = forms.CharField(
+        label="Id of the object",
+        max_length=120,
+        help_text="As its recipients know it, such as indicator--1d0b44cc-…",
+    )
+
+
 class Judgement(Reason):
     """What counsel decides, and why."""
 

@@ -1,12 +1,12 @@
 """The start page by role: what is new, what needs me, what left, how the machine is."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
-from exchange import audit, docket, inbox
+from exchange import audit, docket, inbox, openings, review
 from exchange.web import operator, wire
 from members.auth import Principal
 
@@ -34,6 +34,8 @@ def _analyst(request: HttpRequest, principal: Principal) -> HttpResponse:
         "policies": audit.policies(principal, now=now),
         "news": inbox.news(principal, since=now - NEW, now=now),
         "needs": audit.needs(principal),
+        "asked": review.asked(principal),
+        "waiting": audit.waiting(principal, now=now),
         "given": audit.contributions(principal).rows[:5],
         "now": now,
     }
@@ -42,11 +44,17 @@ def _analyst(request: HttpRequest, principal: Principal) -> HttpResponse:
 
 def _compliance(request: HttpRequest, principal: Principal) -> HttpResponse:
     now = timezone.now()
+    is_counsel = principal.may("decide-hold")
     context = {
         "policies": audit.policies(principal, now=now),
         "queue": docket.queue(principal, limit=SHOWN),
         "outflow": audit.outflow(principal, since=now - NEW),
         "reads": audit.reads(principal)[:SHOWN],
+        "waiting": audit.waiting(principal, now=now),
+        "asked": review.asked(principal) if is_counsel else (),
+        "done": _today(principal, now=now) if is_counsel else (),
+        "requests": openings.tasks(principal, now=now),
+        "is_counsel": is_counsel,
         "now": now,
     }
     return wire.render(request, "web/compliance/home.html", context)
@@ -58,8 +66,17 @@ def _forum(request: HttpRequest, principal: Principal) -> HttpResponse:
     context = {
         "policies": audit.policies(principal, now=now),
         "queue": docket.queue(principal, limit=SHOWN) if is_counsel else None,
+        "done": _today(principal, now=now) if is_counsel else (),
+        "is_officer": openings.FORUM_OFFICER in principal.roles,
+        "requests": openings.tasks(principal, now=now),
         "is_counsel": is_counsel,
         "circles": audit.circles(principal),
         "now": now,
     }
     return wire.render(request, "web/counsel/home.html", context)
+
+
+def _today(principal: Principal, *, now: datetime) -> tuple[review.Done, ...]:
+    """What this person decided since midnight UTC, and when it leaves."""
+    midnight = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    return review.done(principal, since=midnight, now=now)

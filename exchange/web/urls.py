@@ -10,6 +10,7 @@ from exchange.web import (
     counsel,
     home,
     operator,
+    originals,
     replay,
     tokens,
 )
@@ -35,6 +36,9 @@ urlpatterns = [
     path("holds/all/", counsel.batch, name="holds-all"),
     path("holds/<uuid:hold_id>/", counsel.hold, name="hold"),
     path("holds/<uuid:hold_id>/answer/", counsel.answer, name="hold-answer"),
+    path("originals/", originals.originals, name="originals"),
+    path("originals/<uuid:request_id>/", originals.original, name="original"),
+    path("mine/<int:version_id>/offer/", originals.offer, name="original-offer"),
     path("entries/", compliance.ledger_list, name="ledger"),
     path("entries/<int:index>/opening/", compliance.opening, name="opening"),
     path("entries/<int:index>/proof/", compliance.proof, name="proof"),

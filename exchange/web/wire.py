@@ -152,6 +152,8 @@ def _words(principal: Principal) -> list[tuple[str, str, str, tuple[str, ...]]]:
     if principal.member_id is None:
         if "forum-counsel" in principal.roles:
             words.append(("Holds", "holds", "holds", ()))
+        if "forum-officer" in principal.roles:
+            words.append(("Originals", "holds", "originals", ()))
         words.append(("Policy", "policy", "policy", ("/previews/",)))
         words.append(("Settings", "settings", "settings", ("/people/",)))
         return words

@@ -26,12 +26,12 @@ READING = ["/campaigns/", "/contributions/", "/entries/", "/entries/?slot=to", "
 GIVING = ["/contribute/values/", "/contribute/file/"]
 MAY = {
     "ana": [*FOR_ALL, *OF_A_MEMBER, *READING, *GIVING],
-    "abel": [*FOR_ALL, *OF_A_MEMBER, *READING, "/previews/"],
-    "alma": [*FOR_ALL, *OF_A_MEMBER, *READING, "/previews/"],
+    "abel": [*FOR_ALL, *OF_A_MEMBER, *READING, "/previews/", "/originals/"],
+    "alma": [*FOR_ALL, *OF_A_MEMBER, *READING, "/previews/", "/originals/", "/holds/all/"],
     "ben": [*FOR_ALL, *OF_A_MEMBER, *READING, *GIVING],
     "cleo": [*FOR_ALL, *OF_A_MEMBER, *READING, *GIVING],
-    "dora": [*FOR_ALL, "/holds/", "/previews/"],
-    "otto": FOR_ALL,
+    "dora": [*FOR_ALL, "/holds/", "/holds/all/", "/previews/"],
+    "otto": [*FOR_ALL, "/originals/"],
     "pia": [*FOR_ALL, "/health/", "/previews/"],
 }
 EVERY = sorted({page for pages in MAY.values() for page in pages})

@@ -155,6 +155,13 @@ def stands(state: str) -> str:
 
 
 @register.filter
+def wish(state: str) -> str:
+    """Where a wish to read an original stands, in words."""
+    words = {"waits": "waits for a word", "open": "open now", "over": "closed again"}
+    return words.get(state, state)
+
+
+@register.filter
 def did(act: str) -> str:
     """What somebody did on a hold."""
     return {"release": "released", "refuse": "refused", "ask": "asked", "answer": "answered"}[act]
