@@ -619,7 +619,7 @@ def waiting(principal: Principal, *, now: datetime) -> tuple[Waiting, ...]:
         .annotate(n=Count("id"))
         .order_by("due_at", "-contribution__received_at")[:PAGE]
     )
-    force = audiences.in_force(member_id, now=now)
+    force = audiences.in_force(member_id)
     return tuple(
         Waiting(
             row["contribution_id"],

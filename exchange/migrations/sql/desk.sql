@@ -63,7 +63,7 @@ CREATE OR REPLACE FUNCTION weir_together(wish uuid) RETURNS boolean LANGUAGE plp
                 AND ours.role = 'forum-officer' AND ours.is_yes AND ours.user_id <> theirs.user_id
             WHERE asked.id = wish
               AND ours.user_id = weir_user()
-              AND greatest(theirs.at, ours.at) > now() - interval '24 hours');
+              AND greatest(theirs.at, ours.at) > statement_timestamp() - interval '24 hours');
     END
     $$;
 REVOKE ALL ON FUNCTION weir_together(uuid) FROM PUBLIC;
