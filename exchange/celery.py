@@ -29,6 +29,7 @@ app.conf.beat_schedule = {
     }
     for name, schedule, queue in (
         ("open_windows", 5.0, "render"),
+        ("start_policies", 5.0, "render"),
         ("sweep", 5.0, "deliver"),
         ("accept_waiting", 10.0, "render"),
         ("previews", 10.0, "render"),

@@ -16,10 +16,10 @@ from django.db import OperationalError, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from exchange import audiences, ledger, replacing
+from exchange import audiences, ledger, replacing, replay
 from exchange.celery import nudge
 from exchange.models import FloorPolicy, MemberPolicyVersion, PolicyDraft
-from exchange.policy import documents, terms
+from exchange.policy import changes, documents, terms
 from exchange.policy.documents import Kind
 from exchange.proof.refused import Forbidden, NotFound, Refused
 from members.auth import Principal
@@ -159,13 +159,15 @@ def activate(
     draft_id: UUID,
     *,
     digest: str,
+    saw: bool = False,
     reach: Reach = "forward",
     clock: Clock = timezone.now,
 ) -> datetime | None:
     """Approve a submitted draft, and put it in force; its time, or none if it waits for its own.
 
     1. who may, and two people where two are asked    2. exactly the document that was read
-    3. newer than what is in force                    4. now under the lock, or at its time
+    3. newer than what is in force                    4. what it loosens was previewed, and `saw`
+    5. now under the lock, or at its time                says that the list was looked at
     With `replace` what was released is held to it too: a worker finds what it takes back and puts
     it in force then, at its time or as soon as all is found.
     """
@@ -179,10 +181,11 @@ def activate(
     _lock()
     now = clock()
     _demand_newer(row)  # 3
+    seen = _demand_preview(row, saw=saw)  # 4
     row.approved_by_id = principal.user_id
     row.reach = reach
     is_later = row.starts_at is not None and row.starts_at > now
-    if is_later or reach == "replace":  # 4
+    if is_later or reach == "replace":  # 5
         PolicyDraft.objects.filter(pk=row.pk).update(
             state=_State.APPROVED,
             approved_by_id=principal.user_id,
@@ -192,9 +195,9 @@ def activate(
             changed_at=now,
         )
         transaction.on_commit(lambda: nudge("exchange.tasks.start_policies", queue="render"))
-        _decided(row, principal, "approved", reason="", now=now)
+        _decided(row, principal, "approved", seen=seen, now=now)
         return None
-    _decided(row, principal, "approved", reason="", now=now)
+    _decided(row, principal, "approved", seen=seen, now=now)
     _start(row, now=now)
     return now
 
@@ -305,14 +308,23 @@ def _member_policy_in_force(row: PolicyDraft, member_id: UUID, *, now: datetime)
 
 
 def _decided(
-    row: PolicyDraft, principal: Principal, decision: str, *, reason: str, now: datetime
+    row: PolicyDraft,
+    principal: Principal,
+    decision: str,
+    *,
+    reason: str = "",
+    seen: replay.Finished | None = None,
+    now: datetime,
 ) -> None:
-    fields = {
+    fields: dict[str, Any] = {
         "decision": decision,
         "policy": row.kind,
         "digest": bytes(row.digest).hex(),
         "reason": reason.strip(),
     }
+    if seen is not None:
+        # What was confirmed: that this preview's list of newly exposed objects was seen.
+        fields |= {"preview": str(seen.id), "shown": seen.shown}
     person = {"user": str(principal.user_id)}
     if row.member_id is None:
         ledger.record("decision", slots={"audit": {**fields, **person}}, now=now)
@@ -435,6 +447,22 @@ def _demand_newer(row: PolicyDraft) -> None:
         raise Refused("policy.version", sentence, "version")
 
 
+def _demand_preview(row: PolicyDraft, *, saw: bool) -> replay.Finished | None:
+    """A loosening takes effect only after its newly exposed objects were listed and looked at."""
+    kind: Kind = "floor" if row.member_id is None else "member"
+    old = _newest(row) or {}
+    if not changes.is_looser(changes.compare(old, row.document, kind)):
+        return None
+    seen = replay.finished_for(kind, row.member_id, bytes(row.digest))
+    if seen is None or seen.against != documents.digest(old):
+        sentence = "It loosens the policy in force: preview exactly this document first."
+        raise Refused("policy.preview", sentence)
+    if not saw:
+        sentence = "Confirm that you saw the list of what this newly exposes."
+        raise Refused("policy.confirm", sentence, "saw")
+    return seen
+
+
 def _newest(row: PolicyDraft) -> Mapping[str, Any] | None:
     if row.member_id is None:
         floors = FloorPolicy.objects.order_by("-id").values_list("document", flat=True)
@@ -445,7 +473,7 @@ def _newest(row: PolicyDraft) -> Mapping[str, Any] | None:
 
 def _in_force_digest(row: PolicyDraft) -> bytes:
     newest = _newest(row)
-    return documents.digest(newest) if newest else b""
+    return documents.digest(newest or {})
 
 
 def _visible(principal: Principal) -> QuerySet[PolicyDraft]:

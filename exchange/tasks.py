@@ -11,6 +11,7 @@ from exchange import (
     delivery,
     folds,
     ledger,
+    policies,
     recall,
     release,
     replay,
@@ -31,6 +32,12 @@ def accept_waiting() -> None:
     """Take in what a lost message left waiting."""
     for contribution_id in contribute.waiting():
         contribute.accept(contribution_id, now=timezone.now())
+
+
+@app.task(name="exchange.tasks.start_policies")
+def start_policies() -> None:
+    """Put in force what was approved for a time that has come."""
+    policies.start_due()
 
 
 @app.task(name="exchange.tasks.open_windows")

@@ -318,13 +318,14 @@ def _rulings(
     }
     if "granular_markings" in subject.obj:
         _obey_granular(subject, rulings, terms.floor)
-    _drop_named(subject, rulings, terms)
-    if "kill_chain_phases" in subject.obj:
-        _whole_phases(rulings, terms.floor)
     login = rulings.get("account_login")
     if login is not None and login.treatment is Treatment.TOKEN and "user_id" in rulings:
         # One account, one token: the second name of it would only tie more to a person.
         rulings["user_id"] = terms.rule("personal-detail", "personal")
+    # After the choice of a name for an account: who drops the one does not let the other pass.
+    _drop_named(subject, rulings, terms)
+    if "kill_chain_phases" in subject.obj:
+        _whole_phases(rulings, terms.floor)
     if subject.stix_type == "indicator":
         comparisons.rule_on_pattern(subject, terms, own, rulings, doubtful=doubtful)
     return rulings

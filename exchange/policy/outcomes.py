@@ -70,7 +70,9 @@ class Standing:
 
 def cleared(standing: Standing, reasons: frozenset[str]) -> Standing:
     """An approval clears the reasons that it names (by name or rule) and nothing else."""
-    left = tuple(hold for hold in standing.holds if not {hold.name, hold.rule} & reasons)
+    # An approval outlives the floor's version under which it was given.
+    named = {reason.split("/hold/", 1)[-1] for reason in reasons}
+    left = tuple(hold for hold in standing.holds if hold.name not in named)
     if left or standing.outcome != HELD:
         return replace(standing, holds=left)
     if standing.withheld is not None:

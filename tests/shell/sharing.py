@@ -231,7 +231,7 @@ def new_floor(cast: Cast, document: Mapping[str, Any], *, now: datetime) -> None
     draft_id = policies.draft(dora, documents.write(document), now=now)
     policies.submit(dora, draft_id, now=now)
     digest = documents.digest(document).hex()
-    policies.activate(pia, draft_id, digest=digest, clock=lambda: now)
+    policies.activate(pia, draft_id, digest=digest, saw=True, clock=lambda: now)
 
 
 def _public() -> frozenset[str]:
