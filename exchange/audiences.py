@@ -1,7 +1,8 @@
 """Rows to values: the policies in force, and a circle's recipients grouped by equal terms."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -166,6 +167,21 @@ def hold_policies_still() -> None:
     """For a release: no policy changes before its transaction has ended."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock_shared(%s)", [_POLICY_LOCK])
+
+
+@contextmanager
+def policies_held_still() -> Iterator[None]:
+    """For a push: from the last check to the last byte no policy changes.
+
+    The connection's own lock, not a transaction's: what is sent is written down and committed
+    before the first byte leaves.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_lock_shared(%s)", [_POLICY_LOCK])
+        try:
+            yield
+        finally:
+            cursor.execute("SELECT pg_advisory_unlock_shared(%s)", [_POLICY_LOCK])
 
 
 def lock_policies() -> None:

@@ -18,7 +18,7 @@ from django.db.models import F, Q
 from django.utils import timezone
 from django.utils.http import parse_http_date_safe
 
-from exchange import access, bundles, outbound
+from exchange import access, audiences, bundles, outbound, recheck
 from exchange.celery import nudge
 from exchange.models import (
     Attempt,
@@ -129,8 +129,11 @@ def taken_back(row: Delivery) -> list[int]:
 
 @transaction.atomic
 def _give_way(row: Delivery, *, now: datetime) -> bool:
-    """Cancelled where it contains what was taken back; the rest is another delivery."""
+    """Cancelled where it contains what was taken back, or what the policies now in force would
+    give less of; the rest is another delivery."""
     gone = taken_back(row)
+    if row.release is not None:
+        gone = sorted({*gone, *recheck.less(row.release, row.member_id, now=now)})
     if set(gone) <= set(row.left_out):
         return False
     moved = Delivery.objects.filter(
@@ -198,11 +201,12 @@ def _send_all(subscription_id: UUID, lease: UUID, resolver: outbound.Resolve) ->
     until = timezone.now() + timedelta(seconds=DRAIN_SECONDS)
     sent = 0
     while timezone.now() < until:
-        row = _next(subscription_id, lease)
-        if row is None:
-            break
-        attempt = _begin(row)
-        answer = outbound.post(_endpoint(row.subscription), *_message(row), resolver=resolver)
+        with audiences.policies_held_still():
+            row = _next(subscription_id, lease)
+            if row is None:
+                break
+            attempt = _begin(row)
+            answer = outbound.post(_endpoint(row.subscription), *_message(row), resolver=resolver)
         sent += 1
         if not _finish(row, attempt, answer, lease):
             break
@@ -419,6 +423,8 @@ def _next(subscription_id: UUID, lease: UUID) -> Delivery | None:
     rows = Delivery.objects.filter(subscription=sub, state__in=[_State.READY, _State.SENDING])
     if sub.state == _Sub.UNVERIFIED:
         rows = rows.filter(event=Delivery.Event.TEST)
+    if not _has_basis(timezone.now()):
+        rows = rows.exclude(event=Delivery.Event.BUNDLE)
     for row in rows.select_related("release").order_by("seq"):
         if _give_way(row, now=timezone.now()):
             continue
@@ -431,6 +437,12 @@ def _next(subscription_id: UUID, lease: UUID) -> Delivery | None:
             return row
         Delivery.objects.filter(pk=row.pk).update(state=_State.CANCELLED, done_at=timezone.now())
     return None
+
+
+def _has_basis(now: datetime) -> bool:
+    """Under no legal basis what was released waits; what ends harm, and tests, still go."""
+    _, floor = audiences.floor_in_force()
+    return floor.legal_basis(now.date()) is not None
 
 
 def _is_entitled(member: Member, row: Delivery) -> bool:

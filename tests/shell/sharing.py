@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.conf import LazySettings
 
-from exchange import access, constants, contribute, ledger, policies, release
+from exchange import access, constants, contribute, ledger, policies, release, replay
 from exchange.access import Held, Query
 from exchange.models import MemberPolicyVersion, Outcome
 from exchange.policy import documents
@@ -21,6 +21,7 @@ from exchange.signers import signer_of
 from indicators.stix import extensions
 from members.auth import Principal
 from members.models import Circle, Member, User
+from members.scope import Acting, acting
 from tests.cast import Cast, make_cast
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -232,6 +233,32 @@ def new_floor(cast: Cast, document: Mapping[str, Any], *, now: datetime) -> None
     policies.submit(dora, draft_id, now=now)
     digest = documents.digest(document).hex()
     policies.activate(pia, draft_id, digest=digest, saw=True, clock=lambda: now)
+
+
+def previewed(who: Principal, document: Mapping[str, Any], *, now: datetime) -> None:
+    """A preview of exactly this document over the last thirty days, asked for and finished."""
+    with acting(who.acting()):
+        preview_id = replay.start(
+            who,
+            kind="floor" if who.member_id is None else "member",
+            member_id=who.member_id,
+            document=document,
+            since=now - timedelta(days=30),
+            until=now,
+            now=now,
+        )
+    with acting(Acting(), role="worker"):
+        while replay.work(preview_id, now=now):
+            pass
+
+
+def own_policy(who: Principal, document: Mapping[str, Any], *, now: datetime) -> None:
+    """A member's policy, drafted, previewed and put in force by one of its officers."""
+    draft_id = policies.draft(who, documents.write(document), now=now)
+    policies.submit(who, draft_id, now=now)
+    previewed(who, document, now=now)
+    digest = documents.digest(document).hex()
+    policies.activate(who, draft_id, digest=digest, saw=True, clock=lambda: now)
 
 
 def _public() -> frozenset[str]:

@@ -53,10 +53,12 @@ def submitted(person: Principal, text: str, *, now: datetime = NOON, **how: Any)
     return draft_id
 
 
-def activate(person: Principal, draft_id: UUID, *, now: datetime = NOON) -> datetime | None:
+def activate(
+    person: Principal, draft_id: UUID, *, saw: bool = False, now: datetime = NOON
+) -> datetime | None:
     """Exactly what was read is put in force."""
     digest = policies.draft_of(person, draft_id).digest
-    return policies.activate(person, draft_id, digest=digest, clock=at(now))
+    return policies.activate(person, draft_id, digest=digest, saw=saw, clock=at(now))
 
 
 # --- the floor -----------------------------------------------------------------------------------
@@ -200,9 +202,11 @@ def test_two_people_where_the_policy_says_so(cast: Cast) -> None:
     activate(alma, first)
     # To be alone again takes two as well.
     second = submitted(abel, "version: 2\ntwo_people: false\n")
-    with pytest.raises(Refused):
-        activate(abel, second)
-    activate(alma, second)
+    sharing.previewed(abel, {"version": 2, "two_people": False}, now=NOON)
+    with pytest.raises(Refused) as again:
+        activate(abel, second, saw=True)
+    assert again.value.code == "policy.two-people"
+    activate(alma, second, saw=True)
     activate(abel, submitted(abel, "version: 3\n"))
     assert MemberPolicyVersion.objects.count() == 3
 
@@ -271,6 +275,56 @@ def test_what_was_put_aside_stays_so(cast: Cast) -> None:
         policies.submit(abel, draft_id, now=NOON)
     with pytest.raises(IntegrityError), transaction.atomic():
         PolicyDraft.objects.filter(pk=draft_id).update(state="draft")
+
+
+# --- loosening -----------------------------------------------------------------------------------
+
+
+def refusal(person: Principal, draft_id: UUID, *, saw: bool) -> str:
+    """The code with which an activation is refused."""
+    with pytest.raises(Refused) as refused:
+        activate(person, draft_id, saw=saw)
+    return refused.value.code
+
+
+def test_a_loosening_takes_effect_only_after_its_list_was_seen(cast: Cast) -> None:
+    dora, pia = cast.as_(cast.dora), cast.as_(cast.pia)
+    looser = documents.read(floor_text(minimum_circle=2), "floor")
+    draft_id = submitted(dora, floor_text(minimum_circle=2))
+    assert refusal(pia, draft_id, saw=True) == "policy.preview"
+    sharing.previewed(dora, {**looser, "minimum_circle": 3}, now=NOON)
+    assert refusal(pia, draft_id, saw=True) == "policy.preview"  # of another document
+    sharing.previewed(dora, looser, now=NOON)
+    assert refusal(pia, draft_id, saw=False) == "policy.confirm"
+    activate(pia, draft_id, saw=True)
+    assert audiences.floor_in_force()[1].document["minimum_circle"] == 2
+
+
+def test_a_preview_against_what_is_no_longer_in_force_does_not_count(cast: Cast) -> None:
+    dora, pia = cast.as_(cast.dora), cast.as_(cast.pia)
+    looser = documents.read(floor_text(version=3, minimum_circle=2), "floor")
+    sharing.previewed(dora, looser, now=NOON)
+    activate(pia, submitted(dora, floor_text()))
+    draft_id = submitted(dora, documents.write(looser))
+    assert refusal(pia, draft_id, saw=True) == "policy.preview"
+
+
+def test_the_approval_in_the_ledger_names_the_preview_that_was_seen(cast: Cast) -> None:
+    abel = cast.as_(cast.abel)
+    sharing.own_policy(abel, {"version": 1, "drop_types": ["sighting"]}, now=NOON)
+    sharing.own_policy(abel, {"version": 2}, now=NOON)
+    sharing.sequence(now=NOON)
+    told = [one for one in _openings(abel, "from") if one.get("decision") == "approved"]
+    assert ["preview" in one for one in told] == [False, True]
+    assert told[1]["shown"] == 0
+
+
+def test_aurora_cannot_use_the_preview_of_another_lab(cast: Cast) -> None:
+    abel = cast.as_(cast.abel)
+    sharing.own_policy(abel, {"version": 1, "drop_types": ["sighting"]}, now=NOON)
+    other = Principal(member_id=cast.ember.id, user_id=cast.ben.id, roles=frozenset({"officer"}))
+    sharing.previewed(other, {"version": 2}, now=NOON)
+    assert refusal(abel, submitted(abel, "version: 2\n"), saw=True) == "policy.preview"
 
 
 # --- a time to come ------------------------------------------------------------------------------
