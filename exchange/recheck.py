@@ -26,6 +26,8 @@ def less(release: Release, recipient_id: UUID, *, now: datetime) -> tuple[int, .
     force = audiences.in_force(release.member_id)
     if (force.floor_id, force.policy_id) == (release.floor_id, release.policy_id):
         return ()
+    if force.floor.legal_basis(now.date()) is None:
+        return ()  # it waits, and is judged when a basis comes again
     # What takes an object back holds nothing that a policy could make stricter.
     items = ReleaseItem.objects.filter(release=release, rendition__takes_back=False)
     rows = list(items.select_related("outcome").order_by("position"))
