@@ -165,6 +165,16 @@ def alarms(principal: Principal, *, now: datetime) -> tuple[Alarm, ...]:
     return _alarms(now)
 
 
+def raised_today(principal: Principal, *, now: datetime) -> tuple[tuple[str, str], ...]:
+    """Member and kind of each alarm of this day: one's own, or every one where the forum looks."""
+    rows = TokenAlarm.objects.filter(day=_day(now))
+    if principal.member_id is not None and principal.may("read-token-use"):
+        rows = rows.filter(member_id=principal.member_id)
+    elif not principal.may("read-token-alarms"):
+        return ()
+    return tuple(rows.order_by("at", "id").values_list("member__name", "kind"))
+
+
 # --- who, what and how many ----------------------------------------------------------------------
 
 

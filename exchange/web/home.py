@@ -6,7 +6,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
-from exchange import audit, docket, inbox, openings, review
+from exchange import audit, docket, inbox, openings, review, tokens
 from exchange.web import operator, wire
 from members.auth import Principal
 
@@ -55,6 +55,7 @@ def _compliance(request: HttpRequest, principal: Principal) -> HttpResponse:
         "done": _today(principal, now=now) if is_counsel else (),
         "requests": openings.tasks(principal, now=now),
         "is_counsel": is_counsel,
+        "token_alarms": tokens.raised_today(principal, now=now),
         "now": now,
     }
     return wire.render(request, "web/compliance/home.html", context)
@@ -71,6 +72,7 @@ def _forum(request: HttpRequest, principal: Principal) -> HttpResponse:
         "requests": openings.tasks(principal, now=now),
         "is_counsel": is_counsel,
         "circles": audit.circles(principal),
+        "token_alarms": tokens.raised_today(principal, now=now),
         "now": now,
     }
     return wire.render(request, "web/counsel/home.html", context)

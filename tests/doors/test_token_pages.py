@@ -15,6 +15,7 @@ from exchange import tokens
 from exchange.policy import tokens as keyed
 from exchange.proof import oprf, pack
 from exchange.proof.refused import Refused
+from members import onboarding
 from members.models import User
 from tests.cast import Cast, make_cast
 from tests.doors.stage import as_owner
@@ -79,6 +80,22 @@ def test_the_operator_s_health_page_names_who_raised_an_alarm(cast: Cast) -> Non
     page = told(browser(cast.pia), "/health/")
     assert re.search(r"Aurora \d{4}-\d\d-\d\d used half of its quota", page)
     assert "evaluated" not in page
+
+
+@pytest.mark.parametrize("name", ["abel", "alma", "dora", "otto"])
+def test_an_alarm_of_today_stands_on_the_first_page(cast: Cast, name: str) -> None:
+    page = told(browser(getattr(cast, name)), "/")
+    assert "Today Aurora used half of its quota for tokens." in page
+    assert "Today Aurora asked for more than its quota for tokens." in page
+    assert "hunting box" not in page
+
+
+def test_no_other_member_is_told_of_an_alarm(cast: Cast) -> None:
+    for user in (cast.cleo, cast.ben):
+        assert "quota" not in told(browser(user), "/")
+    officer = onboarding.Person("ben.officer@borealis.example", "Ben", ("officer",), cast.borealis)
+    as_owner()
+    assert "quota" not in told(browser(onboarding.create_person(officer)), "/")
 
 
 def test_the_command_is_the_file_whose_digest_is_shown(cast: Cast) -> None:
