@@ -194,6 +194,8 @@ def _postgres(data_dir: Path, *, durable: bool) -> Iterator[None]:
     if not (server.data / "PG_VERSION").exists():
         _initdb(server)
     flags = ["listen_addresses=", f"unix_socket_directories={server.sockets}", "max_connections=60"]
+    # The text of an error quotes the row or the value that was refused: the log has none of it.
+    flags += ["log_min_messages=log", "log_min_error_statement=panic"]
     flags += () if durable else FOR_TESTS_ONLY
     argv = [*server.prefix, str(server.bin / "postgres"), "-D", str(server.data)]
     for flag in flags:
