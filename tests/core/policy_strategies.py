@@ -392,10 +392,11 @@ _SCO: dict[str, Callable[[int], Object]] = {
     },
 }
 _NAMED = ("indicator", "campaign", "infrastructure", "location")
-_VALUES = ("ipv4-addr", "domain-name", "url", "email-addr", "user-account", "file")
-_VALUES += ("network-traffic", "keyed-token", "account-cluster", "autonomous-system")
+_VALUES = ("ipv4-addr", "domain-name", "url", "email-addr", "user-account", "file") + (
+    ("network-traffic", "keyed-token", "account-cluster", "autonomous-system")
+)
 # What may stand at each end by form; what may not is refused before the engine sees it.
-_ENDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+_ENDS: dict[str, tuple[Sequence[str], Sequence[str]]] = {
     "relationship": (_NAMED, (*_NAMED, *_VALUES)),
     "sighting": (_NAMED, ("observed-data",)),
     "observed-data": (_VALUES, _VALUES),

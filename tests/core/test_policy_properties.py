@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import stix2
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from exchange.policy import decide, terms
@@ -46,6 +46,7 @@ COARSENED = frozenset(
 
 @tried
 @given(floors, policies, recipients, contributions)
+@example((("drop", "timing"),), {"dates": "month"}, ANYBODY, (Drawn("indicator", 3, (), (0, 0)),))
 def test_the_floor_is_respected_for_every_field(
     changes: tuple[Change, ...],
     policy: Mapping[str, Any],
@@ -120,7 +121,7 @@ def test_what_is_not_released_makes_no_difference(
 ) -> None:
     under = joined(floor_of(changes), policy, ANYBODY)
     one = came_of(objects_of(given_objects, kept="ZQ7A"), under)
-    other = came_of(objects_of(given_objects, kept="KW19-and-much-longer"), under)
+    other = came_of(objects_of(given_objects, kept="KW19andmuchlonger"), under)
     assume([s.holds for s in one.standings] == [s.holds for s in other.standings])
     assert [s.outcome for s in one.standings] == [s.outcome for s in other.standings]
     assert one.bodies == other.bodies
@@ -178,12 +179,12 @@ def says_no_more(before: Came, after: Came) -> None:
             assert shape.type == "keyed-token"  # what passed in clear is a token now
             continue
         earlier = fields(before.shapes[place].content)
-        for path, values in fields(shape.content).items():
-            assert path in earlier
-            name = path[-1] or path[-2]
+        for where, values in fields(shape.content).items():
+            assert where in earlier
+            name = where[-1] or where[-2]
             is_reference = name.endswith(("_ref", "_refs"))
             if name not in COARSENED and not is_reference:
-                assert values <= earlier[path], path
+                assert values <= earlier[where], where
 
 
 def fields(value: Any, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], set[str]]:
