@@ -90,7 +90,8 @@ def settings_page(request: HttpRequest) -> HttpResponse:
     """Where everything that is set up stands."""
     principal = wire.asker(request)
     sees_tokens = principal.may("read-token-use") or principal.may("read-token-alarms")
-    return wire.render(request, "web/account/settings.html", {"sees_tokens": sees_tokens})
+    context = {"sees_tokens": sees_tokens, "manages_members": principal.may("manage-members")}
+    return wire.render(request, "web/account/settings.html", context)
 
 
 @wire.page()

@@ -185,6 +185,23 @@ class Preview(forms.Form):
     )
 
 
+class Membership(Reason):
+    """What the operator does with a member."""
+
+    act = forms.ChoiceField(label="What happens", widget=forms.RadioSelect)
+    circle = forms.ChoiceField(
+        label="Circle", required=False, help_text="Where it joins or leaves one."
+    )
+    reason = forms.CharField(
+        label="Reason",
+        min_length=8,
+        max_length=2000,
+        help_text="Recorded in the ledger; the member sees it.",
+        widget=forms.Textarea(attrs={"rows": 3}),
+    )
+    sure = forms.BooleanField(label="This is what the forum has decided; it holds at once.")
+
+
 class Subscription(forms.Form):
     """Where bundles are to be pushed."""
 

@@ -57,4 +57,6 @@ urlpatterns = [
     path("tokens/", tokens.use, name="tokens"),
     path("tokens/command/", tokens.command, name="token-command"),
     path("health/", operator.health, name="health"),
+    path("members/", operator.members, name="members"),
+    path("members/<uuid:member_id>/", operator.member, name="member"),
 ]

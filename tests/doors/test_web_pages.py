@@ -32,7 +32,7 @@ MAY = {
     "cleo": [*FOR_ALL, *OF_A_MEMBER, *READING, *GIVING],
     "dora": [*FOR_ALL, "/holds/", "/holds/all/", "/previews/"],
     "otto": [*FOR_ALL, "/originals/"],
-    "pia": [*FOR_ALL, "/health/", "/previews/"],
+    "pia": [*FOR_ALL, "/health/", "/members/", "/previews/"],
 }
 EVERY = sorted({page for pages in MAY.values() for page in pages})
 
