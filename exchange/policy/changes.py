@@ -428,6 +428,7 @@ _SECTIONS: Mapping[str, Compare] = {
     "announced_capabilities": _fewer,
     "declared_holds": _held,
     "restricted_sources": _more,
+    "watched_names": _more,
     "tripwires": _tripwires,
     "holds": _holds,
     "statistics": _STATISTICS,

@@ -1,6 +1,8 @@
 """What is refused by form, and what is none of these: hashes, tokens and plain words."""
 
 import json
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +116,36 @@ def test_the_tripwires_do_what_the_corpus_says(shared_data: Path) -> None:
     ]
     assert missed == []
     assert alarms == []
+
+
+def test_few_are_caught_that_were_written_to_get_past(shared_data: Path) -> None:
+    lines = (shared_data / "antitrust" / "evasion.jsonl").read_text(encoding="utf-8").splitlines()
+    rows = [json.loads(line) for line in lines]
+    caught = [row for row in rows if row["detector"] in detectors.findings(row["text"])]
+    assert 1 <= len(caught) <= len(rows) // 4  # nothing leans on a clean result, and this is why
+
+
+PROSE = ("description", "content", "comment", "info", "summary", "value")
+
+
+def sentences(value: object, key: str = "") -> Iterator[str]:
+    """The prose of published objects, sentence by sentence."""
+    if isinstance(value, str) and key in PROSE:
+        yield from (one for one in re.split(r"(?<=[.!?])\s+|\n+", value) if len(one) > 20)
+    for name, inside in value.items() if isinstance(value, dict) else ():
+        yield from sentences(inside, name)
+    for inside in value if isinstance(value, list) else ():
+        yield from sentences(inside, key)
+
+
+@pytest.mark.parametrize("folder", ["atlas", "oasis", "misp"])
+def test_real_threat_prose_seldom_alarms(shared_data: Path, folder: str) -> None:
+    members = frozenset({"Aurora", "Borealis", "Cirrus", "Ember", "Fjord"})
+    files = sorted((shared_data / folder).glob("*.json"))
+    prose = {one for file in files for one in sentences(json.loads(file.read_text("utf-8")))}
+    alarms = [one for one in prose if detectors.findings(one, watch=members)]
+    assert len(prose) > 100
+    assert len(alarms) / len(prose) < 0.04
 
 
 @pytest.mark.parametrize(

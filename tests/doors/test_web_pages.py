@@ -16,6 +16,7 @@ from members import credentials, onboarding
 from members.models import User
 from tests.cast import PASSWORD
 from tests.doors.stage import SECRET_WORDS, Stage, as_owner, set_stage
+from tests.shell import sharing
 
 pytestmark = pytest.mark.django_db
 
@@ -215,6 +216,18 @@ def test_dora_sees_reasons_first_and_text_after_a_recorded_opening(stage: Stage)
     read = audit.reads(stage.cast.as_(stage.cast.abel))
     assert [one.reason for one in read] == ["Is a company named here?"]
     assert "Is a company named here?" in text(browser(stage.cast.abel), "/")
+
+
+def test_dora_sees_where_a_tripwire_was_set_off_before_she_opens_it(
+    stage: Stage, now: datetime
+) -> None:
+    as_owner()
+    obj = sharing.range_indicator(description="We charge $2.10 per million tokens", x_cnry1="a")
+    sharing.Way(stage.cast, stage.cast.relay_watch).give(obj, now=now)
+    listing = text(browser(stage.cast.dora), "/holds/")
+    assert "price, discount, rebate, credit rate" in listing
+    assert "at description" in listing
+    assert "2.10" not in listing
 
 
 def test_dora_decides_with_a_written_reason(stage: Stage) -> None:

@@ -1,4 +1,4 @@
-"""What must not leave is on no page, in no answer and no download of anybody but its contributor.
+"""A3: what must not leave is on no page, in no answer or download of any but its contributor.
 
 One scene for the module: Ana gives every dirty set and more, all holds are released, the windows
 open, bundles are sealed. Then everybody else walks to every address there is, with every kind of id
@@ -258,7 +258,7 @@ def test_the_marks_are_there_for_who_may_read_them(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("name", OTHERS)
-def test_no_page_or_download_shows_what_must_not_leave(scene: Scene, name: str) -> None:
+def test_a03_no_page_or_download_shows_what_must_not_leave(scene: Scene, name: str) -> None:
     user = getattr(scene.cast, name)
     reader = person(user)
     own = LedgerEntry.objects.filter(to_member_id=user.member_id).order_by("idx")
@@ -279,7 +279,7 @@ def test_no_page_or_download_shows_what_must_not_leave(scene: Scene, name: str) 
 
 
 @pytest.mark.parametrize("name", ["ben", "cleo"])
-def test_no_answer_to_a_machine_shows_it_and_what_may_pass_is_there(
+def test_a03_no_answer_to_a_machine_shows_it_and_what_may_pass_is_there(
     scene: Scene, name: str
 ) -> None:
     machine = client_of(getattr(scene.cast, name), *SCOPES)
@@ -313,7 +313,7 @@ def test_no_answer_to_a_machine_shows_it_and_what_may_pass_is_there(
             assert text.encode() in told, one.get("case")
 
 
-def test_no_error_or_status_tells_a_value_back(scene: Scene) -> None:
+def test_a03_no_error_or_status_tells_a_value_back(scene: Scene) -> None:
     messages = [str(one) for one in status_messages(scene)]
     assert messages
     assert not any(MARK in message.lower() for message in messages)
@@ -342,7 +342,7 @@ def status_messages(scene: Scene) -> Iterator[str]:
         yield from (message for _, message in way.messages(sent))
 
 
-def test_no_sealed_bundle_holds_it(scene: Scene) -> None:
+def test_a03_no_sealed_bundle_holds_it(scene: Scene) -> None:
     bodies = [bytes(body) for body in Bundle.objects.values_list("body", flat=True)]
     assert bodies
     minted = re.compile(r'"(?:created|modified)":"[^"]+"')
@@ -350,13 +350,13 @@ def test_no_sealed_bundle_holds_it(scene: Scene) -> None:
         assert leaks(scene, minted.sub("", body.decode()).encode()) == []
 
 
-def test_no_hold_says_more_than_where(scene: Scene) -> None:
+def test_a03_no_hold_says_more_than_where(scene: Scene) -> None:
     rows = list(Hold.objects.all())
     said = " ".join(f"{row.reason} {row.rule} {row.basis} {row.places}" for row in rows)
     assert MARK not in said.lower()
     assert any(row.places == ["description"] for row in rows)
 
 
-def test_no_log_line_and_no_row_of_the_database_has_it(scene: Scene) -> None:
+def test_a03_no_log_line_and_no_row_of_the_database_has_it(scene: Scene) -> None:
     assert not any(MARK in line.lower() for line in scene.logged)
     assert MARK.encode() not in dump()
