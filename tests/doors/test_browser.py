@@ -4,6 +4,7 @@ import os
 import shutil
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -11,7 +12,8 @@ from django.utils import timezone
 from playwright.sync_api import Browser, Page, expect
 from pytest_django.live_server_helper import LiveServer
 
-from exchange import inbox
+from exchange import docket, inbox, openings, review
+from indicators.models import Original
 from tests.cast import PASSWORD
 from tests.doors.stage import Stage, set_stage
 
@@ -55,6 +57,20 @@ def shoot(page: Page, name: str) -> None:
         page.screenshot(path=str(Path(SHOTS) / f"{name}.png"), full_page=True)
 
 
+def desk_of(stage: Stage) -> tuple[UUID, UUID]:
+    """A hold that counsel asks about, and an original that both officers have spoken of."""
+    cast, now = stage.cast, timezone.now()
+    hold = docket.queue(cast.as_(cast.dora)).rows[0].id
+    text = "Which public source names them?"
+    review.act(cast.as_(cast.dora), [hold], act="ask", reason=text, now=now)
+    version = Original.objects.filter(version__object__stix_type="indicator").latest("version_id")
+    abel = cast.as_(cast.abel)
+    text = "A dispute about where it came from."
+    wish = openings.offer(abel, version.version_id, reason=text, now=now)
+    openings.answer(cast.as_(cast.otto), wish, is_yes=True, reason="I will look.", now=now)
+    return hold, wish
+
+
 def test_ana_pastes_values_and_sends_them(
     page: Page, live_server: LiveServer, stage: Stage
 ) -> None:
@@ -90,7 +106,7 @@ def test_the_lens_switches_recipients(page: Page, live_server: LiveServer, stage
     sign_in(page, live_server, "ana")
     page.goto(f"{live_server.url}/contributions/{stage.contribution}/")
     page.get_by_role("link", name=f"indicator {stage.indicator[11:19]}").click()
-    expect(page.get_by_text("Free text is not forwarded.")).to_be_visible()
+    expect(page.get_by_text("Free text is not forwarded.").first).to_be_visible()
     switch = page.get_by_role("navigation", name="As seen by")
     expect(switch.get_by_role("link").first).to_be_visible()
     switch.get_by_role("link").last.click()
@@ -105,10 +121,15 @@ def test_dora_works_the_queue_by_keys(page: Page, live_server: LiveServer, stage
     page.keyboard.press("j")
     page.keyboard.press("x")
     expect(page.locator("[data-row][aria-selected=true]")).to_have_count(1)
-    page.keyboard.press("a")
+    page.keyboard.press("x")
+    expect(page.locator("[data-row][aria-selected=true]")).to_have_count(0)
+    page.keyboard.press("b")  # the row where one stands is marked with it
+    expect(page.locator("[data-row][aria-selected=true]")).to_have_count(1)
+    expect(page.get_by_label("Ask back")).to_be_checked()
     page.keyboard.type("Which public source names it?")
     shoot(page, "holds")
-    page.get_by_role("button", name="Ask back").click()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
     expect(page.get_by_text("Asked back: 1 hold.")).to_be_visible()
 
 
@@ -121,7 +142,9 @@ def test_dora_opens_an_original_with_a_reason(
     expect(page.get_by_text("Somebody Ltd")).to_have_count(0)
     page.get_by_label("Reason", exact=True).fill("Is a company named here?")
     page.get_by_role("button", name="Open the original").click()
-    expect(page.get_by_text("Somebody Ltd")).to_be_visible()
+    expect(page.locator("pre.json")).to_contain_text("Somebody Ltd")
+    expect(page.get_by_role("heading", name="What would leave")).to_be_visible()
+    shoot(page, "hold-opened")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -138,6 +161,7 @@ def test_pages_fit_and_can_be_read_by_all(
     now = timezone.now()
     campaign = inbox.campaigns(stage.cast.as_(stage.cast.ana), now=now)[0].card.stix_id
     version = f"/contributions/{stage.contribution}/"
+    hold, wish = desk_of(stage)
     by_name = {
         "ana": ["/", "/campaigns/", f"/campaigns/{campaign}/", f"/objects/{campaign}/", version]
         + [
@@ -149,8 +173,10 @@ def test_pages_fit_and_can_be_read_by_all(
             "/help/",
         ]
         + ["/subscriptions/", "/credentials/", "/people/", "/settings/", "/tokens/"],
-        "abel": ["/"],
-        "dora": ["/", "/holds/"],
+        "abel": ["/", "/originals/", f"/originals/{wish}/"],
+        "dora": ["/", "/holds/", f"/holds/{hold}/", "/holds/all/"],
+        "alma": ["/", "/holds/", f"/holds/{hold}/"],
+        "otto": ["/", "/originals/", f"/originals/{wish}/"],
         "pia": ["/"],
     }
     for name, pages in by_name.items():
