@@ -137,7 +137,7 @@ def missing(row: Any) -> str:  # noqa: ANN401 - a line of the queue
     """The approvers whose word is missing, and how many of how many have spoken."""
     if row.state not in ("open", "asked"):
         return ""
-    names = ", ".join(office(role) for role in row.missing)
+    names = ", ".join(office(role).removesuffix(" counsel") for role in row.missing)
     many = len(row.approvers)
     return f"{names} ({len(row.approved)} of {many})" if many > 1 else names
 
