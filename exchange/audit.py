@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import orjson
 from django.db import connection
 from django.db.models import Count, Exists, OuterRef, Q
 
@@ -26,6 +27,7 @@ from exchange.models import (
     MemberPolicyVersion,
     OriginalRead,
     Outcome,
+    Release,
     ReleaseItem,
     ReleaseRecipient,
 )
@@ -35,6 +37,7 @@ from indicators import store
 from indicators.models import Contribution, Item, Version
 from members.auth import Principal
 from members.models import Circle, CircleMember, User
+from members.seals import for_member
 
 PAGE = 25
 THE_CIRCLE = "the circle"
@@ -283,7 +286,7 @@ def outflow(principal: Principal, *, since: datetime) -> tuple[Outflow, ...]:
             at=row.release.committed_at,
             recipient=row.recipient.name if row.recipient else THE_CIRCLE,
             circle=row.release.circle.name if row.release.circle else "",
-            objects=row.release.count,
+            objects=_told_of(row.release),
             index=row.idx or 0,
             contribution_id=row.release.contribution_id,
             floor=row.release.floor.version,
@@ -526,10 +529,21 @@ def _entry(
     )
 
 
+def _told_of(release: Release) -> int:
+    """How many objects its contributor is told of: who had equal bytes before got fewer."""
+    if not release.told or release.member_id is None:
+        return release.count
+    seal = for_member(release.member_id)
+    return len(orjson.loads(seal.open(bytes(release.told), aad=b"told:" + release.id.bytes)))
+
+
 def _what(part: ReleaseRecipient, slot: str) -> str:
-    count = part.release.count
+    count = part.release.count if slot == "to" else _told_of(part.release)
     objects = "1 object" if count == 1 else f"{count} objects"
     circle = part.release.circle.name if part.release.circle else ""
+    if part.release.kind == Release.Kind.RECALL:
+        whom = part.recipient.name if part.recipient else THE_CIRCLE
+        return f"Taken back from {'you' if slot == 'to' else whom}: {objects}"
     if slot == "to":
         return f"You received {objects}" + (f" in {circle}" if circle else ", public constants")
     return f"{objects} to {part.recipient.name if part.recipient else THE_CIRCLE} in {circle}"
@@ -543,6 +557,7 @@ _EVENTS = {
     "key": "A key of the exchange changed",
     "statement": "The daily statement",
     "receipt": "You took what was released to you",
+    "erase": "Bytes of a recalled object were erased",
 }
 
 

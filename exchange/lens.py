@@ -344,7 +344,8 @@ def _sent(outcome: Outcome) -> Mapping[str, bytes]:
     rows = ReleaseItem.objects.filter(
         outcome=outcome, release__recipients__recipient__isnull=False
     ).values_list("release__recipients__recipient__name", "rendition__body")
-    return {str(name): bytes(body) for name, body in rows}
+    # Of what was erased nothing is left to show.
+    return {str(name): bytes(body) for name, body in rows if body}
 
 
 def _as_sent(

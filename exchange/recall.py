@@ -6,6 +6,7 @@
 4. lift (the contributor): the id may be contributed again, as a new object
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID, uuid4
@@ -13,11 +14,12 @@ from uuid import UUID, uuid4
 from django.db import connection, transaction
 from django.db.models import QuerySet
 
-from exchange import audiences, ledger, reissue, revocation
+from exchange import audiences, feedback, folds, ledger, reissue, revocation
 from exchange.celery import nudge
 from exchange.models import (
     Bundle,
     Kept,
+    Outcome,
     Recall,
     Reissue,
     ReleaseItem,
@@ -36,6 +38,7 @@ from members.seals import for_member
 REASONS = tuple(Recall.Reason.values)
 # What one page of the list shows.
 PAGE = 50
+THE_CIRCLE = "the circle"
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +186,8 @@ def tell(recall_id: UUID, *, now: datetime) -> int:
     taking = revocation.Taking(obj, row.at, f"recall/{row.reason}", row.role, recall=row)
     revocation.take_back(taking, now=now)
     Revocation.objects.filter(object=obj, done_at__isnull=True).update(done_at=now)
+    folds.touch(obj.pk)
+    feedback.close(obj.pk, now=now)
     if row.erases:
         _erase(obj)
     row.told_at = now
@@ -316,6 +321,38 @@ def of_object(principal: Principal, object_id: UUID) -> RecallRow | None:
     """The recall of one's own object, if there is one."""
     row = _visible(principal).filter(object_id=object_id).first()
     return _row(principal, row) if row is not None else None
+
+
+def still_holding(
+    principal: Principal, version_id: int, *, shut_out: Collection[str]
+) -> tuple[str, ...]:
+    """Who still holds an earlier version of one's own object, and is sent nothing of this one.
+
+    Of an object that nobody gets in its newest version, everybody who holds it; of one that left,
+    those who are shut out from it. Only whom the contributor may know by name, else the circle.
+    """
+    if principal.member_id is None:
+        return ()
+    version = Version.objects.filter(pk=version_id, member_id=principal.member_id).first()
+    if version is None:
+        return ()
+    newer = Version.objects.filter(object_id=version.object_id, modified_ns__gt=version.modified_ns)
+    if newer.exists():
+        return ()
+    outcome = Outcome.objects.filter(version=version).order_by("-id").first()
+    if outcome is None or (outcome.outcome == Outcome.Kind.ACCEPTED and not outcome.released_at):
+        return ()
+    earlier = ReleaseItem.objects.filter(
+        rendition__object_id=version.object_id, rendition__takes_back=False, recalled=False
+    ).exclude(rendition__version=version)
+    told = ReleaseRecipient.objects.filter(
+        release_id__in=earlier.values("release_id"),
+        member_id=principal.member_id,
+        told_here=True,
+        idx__isnull=False,
+    ).exclude(recipient_id=principal.member_id)
+    names = {name or THE_CIRCLE for name in told.values_list("recipient__name", flat=True)}
+    return tuple(sorted(names if not outcome.released_at else names & set(shut_out)))
 
 
 def told(principal: Principal, *, most: int = 10) -> tuple[Told, ...]:

@@ -14,7 +14,7 @@ from uuid import UUID
 
 from django.db import transaction
 
-from exchange import audiences, lists, parcels, renditions, revocation
+from exchange import audiences, folds, lists, parcels, renditions, revocation
 from exchange.models import (
     FloorPolicy,
     Hold,
@@ -252,7 +252,7 @@ def _scene(
             lists.Leaving(
                 outcome_id=one.row.id,
                 version=one.row.version,
-                obj=objects[pk],
+                obj=folds.written(one.row, decide.read(objects[pk]), now=now).obj,
                 standing=_narrowed(cleared(new[pk], approved), old[pk]),
                 nominal_at=now,
                 recipients=one.recipients,

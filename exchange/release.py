@@ -14,7 +14,7 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
 
-from exchange import audiences, folds, holds, lists, parcels, renditions
+from exchange import audiences, feedback, folds, holds, lists, parcels, renditions
 from exchange.models import (
     Hold,
     Missing,
@@ -127,6 +127,8 @@ def release_contribution(contribution_id: UUID, *, now: datetime) -> int:
     _tell_circle(act, groups)
     written = _write(act)  # 4, 5
     _settle(act, leaving, groups, names)  # 6
+    circle_id = contribution.circle_id
+    feedback.note(leaving, names, act.given, circle_id=circle_id, now=now)
     return written
 
 

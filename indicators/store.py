@@ -87,6 +87,12 @@ def original_ids(objects: Sequence[ForumObject]) -> dict[UUID, str]:
     }
 
 
+def newest_versions(object_ids: Sequence[UUID]) -> dict[UUID, int]:
+    """The newest stored version of each object."""
+    rows = Version.objects.filter(object_id__in=list(object_ids)).order_by("modified_ns")
+    return dict(rows.values_list("object_id", "id"))
+
+
 def item_text(item: Item) -> dict[str, str]:
     """What a status says of one object: `id`, `version`, `message`."""
     aad = _item_aad(item.contribution_id, item.position)

@@ -4,8 +4,9 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
-from exchange import inbox
+from exchange import inbox, recall
 from exchange.web import wire
+from exchange.web.recalls import circles_of
 
 
 @wire.page(may="read-holding")
@@ -42,5 +43,12 @@ def campaign_bundle(request: HttpRequest, stix_id: str) -> HttpResponse:
 def held_object(request: HttpRequest, stix_id: str) -> HttpResponse:
     """One object as the member holds it."""
     now = timezone.now()
-    context = {"view": inbox.held(wire.asker(request), stix_id, now=now), "now": now}
+    principal = wire.asker(request)
+    view = inbox.held(principal, stix_id, now=now)
+    context = {
+        "view": view,
+        "now": now,
+        "says": circles_of(principal, stix_id) if principal.may("contribute") else (),
+        "recalled": [one for one in recall.told(principal, most=200) if one.stix_id == stix_id],
+    }
     return wire.render(request, "web/analyst/object.html", context)

@@ -2,14 +2,16 @@
 
 import json
 from datetime import UTC
+from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from django.views.decorators.http import require_GET
 
-from exchange import audit, ledger, replay
+from exchange import audit, feedback, ledger, recall, replay
 from exchange.web import lens, wire
+from members.auth import Principal
 
 SLOTS = (("from", "What you gave"), ("to", "What you received"))
 
@@ -19,7 +21,8 @@ SLOTS = (("from", "What you gave"), ("to", "What you received"))
 def own_object(request: HttpRequest, version_id: int) -> HttpResponse:
     """One's own object as each recipient sees it, next to the original."""
     now = timezone.now()
-    view = audit.own_object(wire.asker(request), version_id, now=now)
+    principal = wire.asker(request)
+    view = audit.own_object(principal, version_id, now=now)
     chosen = request.GET.get("as", "0")
     index = int(chosen) if chosen.isdecimal() and int(chosen) < len(view.views) else 0
     seen = view.views[index] if view.views else None
@@ -38,8 +41,23 @@ def own_object(request: HttpRequest, version_id: int) -> HttpResponse:
         "tally": lens.tally(made),
         "may_offer": "officer" in wire.asker(request).roles,
         "now": now,
+        **_taking_back(principal, view),
     }
     return wire.render(request, "web/compliance/own_object.html", context)
+
+
+def _taking_back(principal: Principal, view: audit.OwnObject) -> dict[str, Any]:
+    """Its recall, or the button; who still holds an earlier version; what recipients said."""
+    object_id = recall.of_version(principal, view.version_id)
+    if object_id is None:
+        return {}
+    shut_out = {name for one in view.views if one.withheld for name in one.names}
+    return {
+        "object_id": object_id,
+        "recall": recall.of_object(principal, object_id),
+        "still": recall.still_holding(principal, view.version_id, shut_out=shut_out),
+        "tasks": feedback.tasks(principal, object_id=object_id),
+    }
 
 
 @wire.page(may="read-ledger", of_member=True)

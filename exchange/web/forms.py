@@ -202,6 +202,51 @@ class Membership(Reason):
     sure = forms.BooleanField(label="This is what the forum has decided; it holds at once.")
 
 
+class Recall(forms.Form):
+    """Why an object is taken back at once."""
+
+    reason = forms.ChoiceField(
+        label="Reason",
+        choices=(
+            ("leak", "Leak: it gives away what must not leave"),
+            ("error", "Error: what it says is wrong"),
+            ("false-positive", "False positive: it matches the innocent"),
+            ("shared-infrastructure", "Shared infrastructure: it hits others too"),
+        ),
+        widget=forms.RadioSelect,
+        help_text="Recipients are told this word, and nothing else.",
+    )
+    note = forms.CharField(
+        label="Note",
+        min_length=8,
+        max_length=2000,
+        help_text="For your company and the forum's counsel. No old values, please.",
+        widget=forms.Textarea(attrs={"rows": 3}),
+    )
+    erases = forms.BooleanField(
+        label="Erase the bytes too: it holds personal data or a secret",
+        required=False,
+        help_text="They cannot be shown to anyone again, not even in an audit. Digests stay.",
+    )
+
+
+class Say(forms.Form):
+    """What a recipient says of an object that it holds."""
+
+    said = forms.ChoiceField(
+        choices=(
+            ("true-positive", "Seen"),
+            ("false-positive", "False positive"),
+            ("benign-shared-infrastructure", "Shared infrastructure"),
+        )
+    )
+    circle = forms.ChoiceField()
+
+    def circle_id(self) -> UUID:
+        """The circle that was chosen."""
+        return UUID(self.cleaned_data["circle"])
+
+
 class Subscription(forms.Form):
     """Where bundles are to be pushed."""
 

@@ -1,12 +1,13 @@
 """The start page by role: what is new, what needs me, what left, how the machine is."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
-from exchange import audit, docket, inbox, openings, review, tokens
+from exchange import audit, docket, feedback, inbox, openings, recall, review, tokens
 from exchange.web import operator, wire
 from members.auth import Principal
 
@@ -37,6 +38,7 @@ def _analyst(request: HttpRequest, principal: Principal) -> HttpResponse:
         "asked": review.asked(principal),
         "waiting": audit.waiting(principal, now=now),
         "given": audit.contributions(principal).rows[:5],
+        **_taken_back(principal),
         "now": now,
     }
     return wire.render(request, "web/analyst/home.html", context)
@@ -56,6 +58,7 @@ def _compliance(request: HttpRequest, principal: Principal) -> HttpResponse:
         "requests": openings.tasks(principal, now=now),
         "is_counsel": is_counsel,
         "token_alarms": tokens.raised_today(principal, now=now),
+        **_taken_back(principal),
         "now": now,
     }
     return wire.render(request, "web/compliance/home.html", context)
@@ -71,6 +74,7 @@ def _forum(request: HttpRequest, principal: Principal) -> HttpResponse:
         "is_officer": openings.FORUM_OFFICER in principal.roles,
         "requests": openings.tasks(principal, now=now),
         "is_counsel": is_counsel,
+        "tasks": feedback.tasks(principal),
         "circles": audit.circles(principal),
         "token_alarms": tokens.raised_today(principal, now=now),
         "now": now,
@@ -82,3 +86,8 @@ def _today(principal: Principal, *, now: datetime) -> tuple[review.Done, ...]:
     """What this person decided since midnight UTC, and when it leaves."""
     midnight = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     return review.done(principal, since=midnight, now=now)
+
+
+def _taken_back(principal: Principal) -> dict[str, Any]:
+    """What recipients said of one's own objects, and what others took back."""
+    return {"tasks": feedback.tasks(principal), "recalled": recall.told(principal)}

@@ -151,7 +151,7 @@ def _words(principal: Principal) -> list[tuple[str, str, str, tuple[str, ...]]]:
     words: list[tuple[str, str, str, tuple[str, ...]]] = [("Home", "home", "home", ())]
     if principal.member_id is None:
         if "forum-counsel" in principal.roles:
-            words.append(("Holds", "holds", "holds", ()))
+            words.append(("Holds", "holds", "holds", ("/recalls/",)))
         if "forum-officer" in principal.roles:
             words.append(("Originals", "holds", "originals", ()))
         words.append(("Policy", "policy", "policy", ("/previews/",)))
@@ -160,9 +160,11 @@ def _words(principal: Principal) -> list[tuple[str, str, str, tuple[str, ...]]]:
     if principal.may("read-holding"):
         words.append(("Campaigns", "campaigns", "campaigns", ("/objects/",)))
     if principal.may("contribute"):
-        words.append(("Contribute", "contribute", "contributions", ("/contribute/", "/mine/")))
+        words.append(
+            ("Contribute", "contribute", "contributions", ("/contribute/", "/mine/", "/recalls/"))
+        )
     elif principal.may("read-own-originals"):
-        words.append(("Outflow", "contribute", "contributions", ("/mine/",)))
+        words.append(("Outflow", "contribute", "contributions", ("/mine/", "/recalls/")))
     if principal.may("decide-hold"):
         words.append(("Holds", "holds", "holds", ()))
     if principal.may("read-ledger"):

@@ -96,6 +96,33 @@ def bundle(
     return json.dumps(body, ensure_ascii=False).encode()
 
 
+def sighting(of: str, disposition: str, *, stix_id: UUID, bundle_id: UUID, now: datetime) -> bytes:
+    """A STIX bundle of one sighting: an object was seen, or something is wrong with it."""
+    at = f"{now:%Y-%m-%dT%H:%M:%S}.000Z"
+    day = f"{now:%Y-%m-%d}T00:00:00.000Z"
+    context = {
+        "extension_type": "property-extension",
+        "schema_version": "1.0",
+        "indicator_kind": "sighting",
+        "sensitivity": "S2",
+        "disposition": disposition,
+    }
+    obj = {
+        "type": "sighting",
+        "spec_version": "2.1",
+        "id": f"sighting--{stix_id}",
+        "created": at,
+        "modified": at,
+        "first_seen": day,
+        "last_seen": day,
+        "count": 1,
+        "sighting_of_ref": of,
+        "extensions": {extensions.CONTEXT: context},
+    }
+    body = {"type": "bundle", "id": f"bundle--{bundle_id}", "objects": [obj]}
+    return json.dumps(body).encode()
+
+
 def _refanged(word: str) -> str:
     """Written harmless for mail (hxxp, [.]), meant as it was."""
     value = word.strip("\"'<>()").replace("[.]", ".").replace("(.)", ".").replace("[:]", ":")

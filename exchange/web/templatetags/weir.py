@@ -64,6 +64,24 @@ TOKEN_ALARMS = {
 BAR = 120
 
 
+SAID = {
+    "leak": "leak",
+    "error": "error",
+    "false-positive": "false positive",
+    "shared-infrastructure": "shared infrastructure",
+    "benign-shared-infrastructure": "shared infrastructure",
+    "true-positive": "seen",
+    "forum-counsel": "the forum's counsel",
+    "officer": "compliance officer",
+}
+
+
+@register.filter
+def said(word: str) -> str:
+    """The word for a reason of a recall, for feedback, and for who ordered it."""
+    return SAID.get(word, word)
+
+
 @register.filter
 def when(at: datetime | None) -> str:
     """A moment: UTC in the page and in its title, the reader's own zone once the script has run."""
