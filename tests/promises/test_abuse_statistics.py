@@ -31,7 +31,7 @@ from exchange.policy.statistics import TOTAL
 from exchange.proof.refused import Forbidden, Refused
 from members import onboarding
 from members.models import Member, User
-from members.scope import acting
+from members.scope import Acting, acting
 from tests.cast import Cast, make_floor
 from tests.doors.stage import as_owner
 from tests.shell import sharing
@@ -241,6 +241,17 @@ def test_no_web_role_reads_what_a_figure_is_made_of(cast: Cast) -> None:
             assert StatisticsCell.objects.exists()
             with pytest.raises(ProgrammingError, match="permission denied"), transaction.atomic():
                 StatisticsBlock.objects.exists()
+
+
+def test_the_worker_makes_them_with_its_own_rights_and_cannot_change_them(cast: Cast) -> None:
+    lower_the_floor()
+    for lab in labs(cast):
+        give(cast, lab, 3)
+    with acting(Acting(), role="worker"):
+        assert statistics.make_due(now=DUE) == 2
+        assert StatisticsBlock.objects.exists()
+        with pytest.raises(ProgrammingError, match="permission denied"), transaction.atomic():
+            StatisticsCell.objects.update(figure=1)
 
 
 def test_the_ledger_has_the_digest_of_each_table(cast: Cast) -> None:
