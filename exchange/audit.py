@@ -24,14 +24,13 @@ from exchange.models import (
     LedgerEntry,
     LedgerEvent,
     LedgerHead,
-    MemberPolicyVersion,
     OriginalRead,
     Outcome,
     Release,
     ReleaseItem,
     ReleaseRecipient,
 )
-from exchange.policy import explain, windows
+from exchange.policy import explain, prose, windows
 from exchange.proof.refused import NotFound
 from indicators import store
 from indicators.models import Contribution, Item, Version
@@ -169,15 +168,17 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Policies:
-    """The floor in force and the caller's own member policy."""
+    """The floor in force, when its windows open next, and the legal bases of the day."""
 
     floor_version: str
     floor_since: datetime
     floor_digest: str
     words: tuple[explain.Section, ...]
-    own: Mapping[str, Any] | None = None
-    own_since: datetime | None = None
     windows: tuple[tuple[str, datetime], ...] = field(default=())
+    # The basis that a release names now, empty where none is in force.
+    basis: str = ""
+    bases: tuple[prose.Basis, ...] = ()
+    lapsed: tuple[prose.Basis, ...] = ()
 
 
 def contributions(principal: Principal, *, before: datetime | None = None) -> Page:
@@ -344,23 +345,20 @@ def people(principal: Principal) -> tuple[Person, ...]:
     )
 
 
-def policies(principal: Principal, *, now: datetime) -> Policies:
-    """The floor in force, when its windows open next, and the caller's own member policy."""
+def policies(*, now: datetime) -> Policies:
+    """The floor in force, when its windows open next, and the legal bases of the day."""
     floor_id, floor = audiences.floor_in_force()
     row = FloorPolicy.objects.get(pk=floor_id)
-    own = (
-        MemberPolicyVersion.objects.filter(member_id=principal.member_id).order_by("-id").first()
-        if principal.member_id is not None
-        else None
-    )
+    bases = prose.bases(floor.document, on=now.date())
     return Policies(
         floor_version=row.version,
         floor_since=row.effective_at,
         floor_digest=bytes(row.digest).hex(),
         words=explain.floor_in_words(floor),
-        own=own.document if own else None,
-        own_since=own.effective_at if own else None,
         windows=tuple((name, windows.opening(floor, name, after=now)) for name in _WINDOWS),
+        basis=floor.legal_basis(now.date()) or "",
+        bases=tuple(one for one in bases if one.is_in_force),
+        lapsed=tuple(one for one in bases if one.has_lapsed),
     )
 
 

@@ -19,8 +19,10 @@ from django.utils import timezone
 from exchange import audiences, ledger, replacing, replay
 from exchange.celery import nudge
 from exchange.models import FloorPolicy, MemberPolicyVersion, PolicyDraft
-from exchange.policy import changes, documents, terms
+from exchange.policy import changes, documents, prose, terms
+from exchange.policy.changes import Change
 from exchange.policy.documents import Kind
+from exchange.policy.prose import Section
 from exchange.proof.refused import Forbidden, NotFound, Refused
 from members.auth import Principal
 
@@ -408,6 +410,124 @@ def _draft(row: PolicyDraft) -> Draft:
         approved_by=row.approved_by.name if row.approved_by else "",
         starts_at=row.starts_at,
         changed_at=row.changed_at,
+    )
+
+
+# --- for the desk --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """A draft beside what is in force: what goes which way, and what the caller may do now."""
+
+    draft: Draft
+    changes: tuple[Change, ...]
+    is_looser: bool
+    preview: replay.Finished | None
+    may_write: bool
+    may_submit: bool
+    may_activate: bool
+    may_send_back: bool
+    # Why the caller cannot put it in force, where another person could.
+    waits_for: str
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """One version of the floor, all of it in words."""
+
+    version: str
+    title: str
+    digest: str
+    since: datetime
+    until: datetime | None
+    author: str
+    approver: str
+    sections: tuple[Section, ...]
+
+
+def review_of(principal: Principal, draft_id: UUID) -> Review:
+    """One draft with its difference to the policy in force, looser first."""
+    row = _visible(principal).select_related("author", "approved_by").filter(pk=draft_id).first()
+    if row is None:
+        raise NotFound
+    kind: Kind = "floor" if row.member_id is None else "member"
+    old = _newest(row) or {}
+    is_open = row.state in OPEN
+    found = changes.compare(old, row.document, kind) if is_open else ()
+    seen = replay.finished_for(kind, row.member_id, bytes(row.digest))
+    if seen is not None and seen.against != documents.digest(old):
+        seen = None
+    writes = principal.may("draft-floor" if kind == "floor" else "edit-member-policy")
+    activates = principal.may("activate-floor" if kind == "floor" else "edit-member-policy")
+    waits_for = _waits_for(principal, row)
+    return Review(
+        draft=_draft(row),
+        changes=found,
+        is_looser=changes.is_looser(found),
+        preview=seen,
+        may_write=writes and row.state == _State.DRAFT,
+        may_submit=writes and row.state == _State.DRAFT,
+        may_activate=activates and row.state == _State.SUBMITTED and not waits_for,
+        may_send_back=activates and row.state in (_State.SUBMITTED, _State.APPROVED),
+        waits_for=waits_for if row.state == _State.SUBMITTED else "",
+    )
+
+
+def _waits_for(principal: Principal, row: PolicyDraft) -> str:
+    is_floor = row.member_id is None
+    if not principal.may("activate-floor" if is_floor else "edit-member-policy"):
+        return "It waits for the forum's operator."
+    try:
+        _demand_second(principal, row)
+    except Refused as refused:
+        return refused.sentence
+    return ""
+
+
+def changes_to(principal: Principal, document: Mapping[str, Any]) -> tuple[Change, ...]:
+    """What a document of the caller's kind would change, looser first."""
+    kind = _may_write(principal)
+    found = in_force(principal, kind)
+    return changes.compare(found.document if found else {}, document, kind)
+
+
+def starting_text(principal: Principal, kind: Kind) -> str:
+    """What a new draft begins with: what is in force, as the next version."""
+    found = in_force(principal, kind)
+    if found is None:
+        return _FIRST
+    now, then = f"version: {found.version}", f"version: {int(found.version or 0) + 1}"
+    head, sign, rest = found.source.partition(now)
+    return f"{head}{then}{rest}" if sign else found.source
+
+
+_FIRST = """\
+# Your own policy: each setting can only remove more, delay more, or send to fewer.
+# All settings are in the schema: /schemas/member-policy.json
+version: 1
+title: Our own policy
+"""
+
+
+def floor_in_words(version: str = "", *, now: datetime) -> Words:
+    """The floor in force in words, or an earlier version of it."""
+    rows = FloorPolicy.objects.select_related("drafted_by", "activated_by").order_by("-id")
+    chosen = rows.filter(version=version) if version else rows
+    row = chosen.first()
+    if row is None:
+        raise NotFound
+    after = FloorPolicy.objects.filter(id__gt=row.id).order_by("id").first()
+    floor = terms.Floor.parse(row.document)
+    return Words(
+        version=row.version,
+        title=str(row.document["title"]),
+        digest=bytes(row.digest).hex(),
+        since=row.effective_at,
+        until=after.effective_at if after else None,
+        author=row.drafted_by.name if row.drafted_by else "",
+        approver=row.activated_by.name if row.activated_by else "",
+        sections=prose.whole(floor, on=now.date()),
     )
 
 

@@ -9,7 +9,7 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from django.views.decorators.http import require_GET
 
-from exchange import audit, feedback, ledger, recall, replay
+from exchange import audit, feedback, ledger, recall
 from exchange.web import lens, wire
 from members.auth import Principal
 
@@ -90,19 +90,6 @@ def proof(request: HttpRequest, index: int) -> HttpResponse:
     response = HttpResponse(ledger.proof(index), content_type="text/plain; charset=utf-8")
     response["Content-Disposition"] = f'attachment; filename="proof-{index}.tlog-proof"'
     return response
-
-
-@wire.page()
-@require_GET
-def policy(request: HttpRequest) -> HttpResponse:
-    """The floor in words, and one's own member policy."""
-    policies = audit.policies(wire.asker(request), now=timezone.now())
-    context = {
-        "policies": policies,
-        "document": json.dumps(policies.own, indent=2) if policies.own else "",
-        "sees_previews": replay.may_read(wire.asker(request)),
-    }
-    return wire.render(request, "web/compliance/policy.html", context)
 
 
 def _json(value: object, name: str) -> HttpResponse:

@@ -247,6 +247,48 @@ class Say(forms.Form):
         return UUID(self.cleaned_data["circle"])
 
 
+class Policy(forms.Form):
+    """A policy as its author writes it."""
+
+    text = forms.CharField(
+        label="The policy, in YAML",
+        strip=False,
+        max_length=131_072,
+        help_text="Begin with what is in force, and give it a larger version.",
+        widget=forms.Textarea(attrs={"class": "mono tall", "spellcheck": "false", "wrap": "off"}),
+    )
+    note = forms.CharField(
+        label="Why",
+        max_length=2000,
+        required=False,
+        help_text="For who approves it, and for who asks in years.",
+        widget=forms.Textarea(attrs={"rows": 2}),
+    )
+    starts_at = forms.DateTimeField(
+        label="Takes effect at (UTC)",
+        required=False,
+        help_text="Empty: as soon as it is approved.",
+        input_formats=["%Y-%m-%dT%H:%M"],
+        widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M"),
+    )
+
+
+class Approval(forms.Form):
+    """That exactly this document is to hold, and that its list was seen."""
+
+    digest = forms.CharField(widget=forms.HiddenInput, max_length=64)
+    saw = forms.BooleanField(label="I saw the list of what this newly exposes.", required=False)
+    reach = forms.ChoiceField(
+        label="It applies to",
+        choices=(
+            ("forward", "New releases only"),
+            ("replace", "What was released too: stricter versions take its place"),
+        ),
+        initial="forward",
+        widget=forms.RadioSelect,
+    )
+
+
 class Subscription(forms.Form):
     """Where bundles are to be pushed."""
 

@@ -32,7 +32,7 @@ def home(request: HttpRequest) -> HttpResponse:
 def _analyst(request: HttpRequest, principal: Principal) -> HttpResponse:
     now = timezone.now()
     context = {
-        "policies": audit.policies(principal, now=now),
+        "policies": audit.policies(now=now),
         "news": inbox.news(principal, since=now - NEW, now=now),
         "needs": audit.needs(principal),
         "asked": review.asked(principal),
@@ -48,7 +48,7 @@ def _compliance(request: HttpRequest, principal: Principal) -> HttpResponse:
     now = timezone.now()
     is_counsel = principal.may("decide-hold")
     context = {
-        "policies": audit.policies(principal, now=now),
+        "policies": audit.policies(now=now),
         "queue": docket.queue(principal, limit=SHOWN),
         "outflow": audit.outflow(principal, since=now - NEW),
         "reads": audit.reads(principal)[:SHOWN],
@@ -68,7 +68,7 @@ def _forum(request: HttpRequest, principal: Principal) -> HttpResponse:
     now = timezone.now()
     is_counsel = "forum-counsel" in principal.roles
     context = {
-        "policies": audit.policies(principal, now=now),
+        "policies": audit.policies(now=now),
         "queue": docket.queue(principal, limit=SHOWN) if is_counsel else None,
         "done": _today(principal, now=now) if is_counsel else (),
         "is_officer": openings.FORUM_OFFICER in principal.roles,
