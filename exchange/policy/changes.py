@@ -98,6 +98,12 @@ def _words(old: Any, new: Any, path: str) -> Changes:  # noqa: ANN401 - any part
         yield Change(Way.OTHER, path, f"{path}: worded anew.")
 
 
+def _names(old: Any, new: Any, path: str) -> Changes:  # noqa: ANN401 - any part of a document
+    """What it is called, and decides nothing."""
+    if old != new:
+        yield _change(Way.OTHER, path, old, new)
+
+
 def _looser(old: Any, new: Any, path: str) -> Changes:  # noqa: ANN401 - any part of a document
     """What may go either way is looked at as a loosening."""
     if old != new:
@@ -403,7 +409,8 @@ def _parts(**by_name: Compare) -> Compare:
 
 _STATISTICS = _parts(contributors=_larger, share_percent=_smaller, age_months=_larger)
 _SECTIONS: Mapping[str, Compare] = {
-    **dict.fromkeys(("id", "version", "title", "note", "review", "hold_classes"), _words),
+    **dict.fromkeys(("title", "note", "review", "hold_classes"), _words),
+    **dict.fromkeys(("id", "version"), _names),
     "rules": _each(_words),
     "catalogue": _each(_words),
     "legal_bases": _bases,
@@ -450,7 +457,8 @@ def _member(old: Document, new: Document) -> Changes:
 
 _DEFAULTS = {"tlp_at_least": "clear", "dates": "day", "counts": "decade", "backfill": "none"}
 _SETTINGS: Mapping[str, Compare] = {
-    **dict.fromkeys(("version", "title", "because", "reasons"), _words),
+    **dict.fromkeys(("title", "because", "reasons"), _words),
+    "version": _names,
     **dict.fromkeys(("drop_types", "drop_kinds", "drop_classes", "drop_properties"), _more),
     **dict.fromkeys(("reject_classes", "deny_recipients", "deny_circles"), _more),
     "two_people": _switch,
