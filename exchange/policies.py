@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from django.db import OperationalError, transaction
+from django.db import OperationalError, connection, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
@@ -280,11 +280,20 @@ def _floor_in_force(
         activated_by_id=by,
         effective_at=now,
     )
+    _ask_approvers(floor)
     fields = {"policy": "floor", "digest": floor.digest, "version": str(floor.version)}
     approvers = [str(one) for one in (drafted_by, by) if one is not None]
     slots: Slots = {"to": fields, "audit": {**fields, "approvers": approvers}}
     ledger.record("policy", slots=slots, now=now)
     return row
+
+
+def _ask_approvers(floor: terms.Floor) -> None:
+    """An approval outlives the floor under which it was given, but never asks fewer people."""
+    with connection.cursor() as cursor:
+        for hold_class in floor.document["hold_classes"]:
+            wanted = list(floor.approvers(hold_class))
+            cursor.execute("SELECT weir_ask_approvers(%s, %s::text[])", [hold_class, wanted])
 
 
 def _member_policy_in_force(row: PolicyDraft, member_id: UUID, *, now: datetime) -> None:

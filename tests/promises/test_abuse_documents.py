@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from django.conf import LazySettings
 from django.db import connection, transaction
+from django.db.utils import ProgrammingError
 
 from exchange import audiences, delivery, policies, release, review
 from exchange.models import (
@@ -24,6 +25,7 @@ from exchange.models import (
 )
 from exchange.policy import documents, terms
 from members.models import Member
+from members.scope import acting
 from tests.cast import Cast, make_floor
 from tests.shell import sharing
 from tests.shell.sharing import NOON, Way, feed, leave
@@ -271,6 +273,39 @@ def test_a05_what_counsel_released_stays_released_under_a_new_version_of_the_flo
     leave(now=LATER)
     make_floor(LATER, version=2)
     assert drain(to_borealis) == ["siem.borealis.example"]
+
+
+@pytest.mark.django_db
+def test_a05_what_one_approved_waits_for_the_second_whom_a_new_floor_asks(way: Way) -> None:
+    sent = way.give(sharing.sdo("malware", name="x", is_family=False))
+    other = way.give(sharing.sdo("vulnerability", name="CVE-2024-12345"))
+    holds = {hold.field_class: hold for hold in Hold.objects.all()}
+    dora, alma = way.cast.as_(way.cast.dora), way.cast.as_(way.cast.alma)
+    for hold, people in ((holds["C13"], (dora, alma)), (holds["C12"], (dora,))):
+        for who in people:
+            review.act(who, [hold.id], act="release", reason="seen and judged", now=NOON)
+    release.set_free(now=NOON)
+    both = ["forum-counsel", "contributor-counsel"]
+    approvers = {**terms.shipped_floor()["approvers"], "C12": both}
+    sharing.new_floor(way.cast, floor(2, approvers=approvers), now=NOON)
+    leave(now=LATER)
+    assert sharing.outcomes(sent) == ["accepted"]
+    assert sharing.outcomes(other) == ["held"]
+    assert {one.stix_type for one in feed(way.cast.borealis, now=LATER)} == {"malware"}
+    review.act(alma, [holds["C12"].id], act="release", reason="seen and judged", now=LATER)
+    leave(now=LATER + timedelta(hours=1))
+    assert sharing.outcomes(other) == ["accepted"]
+
+
+@pytest.mark.django_db
+def test_a05_no_member_asks_for_approvers(way: Way) -> None:
+    with (
+        acting(way.cast.as_(way.cast.ben).acting()),
+        pytest.raises(ProgrammingError, match="Only who puts a floor in force"),
+        transaction.atomic(),
+        connection.cursor() as cursor,
+    ):
+        cursor.execute("SELECT weir_ask_approvers('C13', ARRAY['nobody'])")
 
 
 @pytest.mark.django_db(transaction=True)
