@@ -8,6 +8,7 @@ from hashlib import sha256
 from typing import Any
 from uuid import UUID, uuid4
 
+import structlog
 from django.conf import settings
 from django.db import connection
 
@@ -18,6 +19,7 @@ from exchange.renditions import Part
 from indicators.models import Contribution
 from members.seals import Seal, for_member
 
+log = structlog.get_logger()
 # Stands for the circle where its contributor alone is told, once.
 THE_CIRCLE = UUID(int=0)
 MOST_OBJECTS = 500
@@ -91,6 +93,9 @@ def write_all(act: Act, by_recipient: Mapping[UUID, Sequence[Parcel]], made: Seq
     parts = {part.rendition.pk: part for part in made}
     for parcel, ids in recipients.items():
         release = write(act, parcel, parts)
+        # How much its contributor could have said by its choices: a number, never what.
+        bits = sum(parts[pk].steering for pk in parcel.told)
+        log.info("release.made", release=str(release.id), objects=release.count, steering=bits)
         members = [member for member in ids if member != THE_CIRCLE]
         contributor = act.contribution.member_id
         if members:

@@ -392,6 +392,7 @@ def _same_again(act: _Act, part: Part, newest: lists.Held) -> Part:
             part.source,
             part.verdict,
             part.rules,
+            part.steering,
         )
     return act.again[newest.rendition_id]
 

@@ -13,7 +13,8 @@ from django.db.models import Exists, OuterRef
 
 from exchange import constants, lists
 from exchange.models import ReleaseItem, Rendition
-from exchange.policy import render
+from exchange.policy import decide, render, steering
+from exchange.policy.decide import Verdict
 from exchange.policy.render import Shape
 from exchange.proof import jcs
 from indicators import store
@@ -32,6 +33,8 @@ class Part:
     source: str
     verdict: str
     rules: tuple[str, ...]
+    # At most so many bits were its contributor's to choose: `policy.steering`.
+    steering: int = 0
 
     @property
     def digest(self) -> str:
@@ -95,10 +98,16 @@ def make(
             source=sha256(jcs.encode(one.contributed)).hexdigest(),
             verdict=verdict.digest,
             rules=tuple(sorted({ruling.rule for _, ruling in verdict.rulings})),
+            steering=_steering(one, verdict),
         )
     Rendition.objects.bulk_create(fresh, batch_size=2_000)
     _remember_minted(leaving, moments)
     return parts
+
+
+def _steering(one: lists.Leaving, verdict: Verdict) -> int:
+    bound = steering.of(decide.read(one.subject), verdict)
+    return bound.descriptive + bound.technical
 
 
 def of_constants() -> list[Rendition]:

@@ -7,7 +7,7 @@ from hashlib import sha256
 from typing import Any
 
 from exchange.policy import catalogue, comparisons, facts, fill, holds, links, tokens, vouched
-from exchange.policy.catalogue import TLP, Leaf
+from exchange.policy.catalogue import CONTEXT, TLP, WORDS, Leaf
 from exchange.policy.facts import Facts
 from exchange.policy.holds import Linked
 from exchange.policy.lattice import Ruling, Treatment
@@ -29,6 +29,7 @@ __all__ = ["Context", "Contributed", "HoldReason", "Standing", "Verdict", "clear
 __all__ += ["read", "verdict"]
 
 read = facts.read
+FILLED = frozenset({"indicator_kind", "sensitivity", "threat_basis", "count_bucket"})
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,8 @@ class Verdict:
     confidence_cap: int
     references: tuple[str, ...] = ()
     required: tuple[tuple[str, ...], ...] = ()  # of each group, one must be resolvable
+    # What the exchange would fill into the context, and may not say either.
+    unsaid: frozenset[str] = frozenset()
 
     @cached_property
     def by_path(self) -> Mapping[str, Ruling]:
@@ -135,7 +138,8 @@ def _stand(
 ) -> Standing:
     kind, own, effective = given
     reasons = holds.of(subject, kind=kind, linked=linked, context=context, floor=floor)
-    basis = tuple(subject.context.get("threat_basis", ())) or context.default_basis
+    stated = subject.context.get("threat_basis", ())
+    basis = tuple(word for word in stated if word in WORDS["bases"]) or context.default_basis
     tlp = _mark(subject, own, floor)
     least = floor.document["reach"]["at_least"].get(min(effective, "S3", key=sensitivity_order))
     unfit, judged = _unfit(subject, context, floor, own=own, tlp=tlp, doubtful=doubtful)
@@ -279,6 +283,7 @@ def verdict(obj: Mapping[str, Any] | Facts, standing: Standing, terms: Terms) ->
         confidence_cap=terms.floor.document["confidence_cap"],
         references=tuple(dict.fromkeys(references.values())),
         required=_required(subject, references),
+        unsaid=_unsaid(subject, rulings, terms, standing.own_sensitivity),
     )
 
 
@@ -366,6 +371,34 @@ def _drop_named(subject: Facts, rulings: dict[str, Ruling], terms: Terms) -> Non
             rule = f"member/{terms.policy_version}/drop-property"
             text = "The contributor's own policy names this property."
             rulings[leaf.path] = Ruling(Treatment.DROP, ruling.field_class, rule, text, OWN_POLICY)
+
+
+def _unsaid(
+    subject: Facts, rulings: Mapping[str, Ruling], terms: Terms, own: str
+) -> frozenset[str]:
+    """What is filled from kind, basis and count obeys the same rules as what was written there."""
+    if subject.stix_type not in catalogue.CONTEXT_TYPES:
+        return frozenset()
+    if terms.rulings(own)["threat"].treatment is Treatment.DROP:
+        return FILLED
+    named = terms.drop_properties.union(terms.floor.document["drop_properties"])
+    found = {
+        name
+        for name in FILLED
+        if named
+        and not named.isdisjoint(
+            (f"{subject.stix_type}.context.{name}", f"{subject.stix_type}.context.{name}[]")
+        )
+    }
+    if "granular_markings" in subject.obj:
+        narrower = terms.rule("marked-narrower").rule
+        found |= {
+            name
+            for path, ruling in rulings.items()
+            for name in FILLED
+            if ruling.rule == narrower and facts.under(path, f"extensions.{CONTEXT}.{name}")
+        }
+    return frozenset(found)
 
 
 def _obey_granular(subject: Facts, rulings: dict[str, Ruling], floor: Floor) -> None:

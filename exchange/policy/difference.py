@@ -126,7 +126,7 @@ def word(ruling: Ruling) -> str:
 def _same(one: Verdict, other: Verdict) -> bool:
     if (one.withheld is None) != (other.withheld is None):
         return False
-    if (one.tlp, one.confidence_cap) != (other.tlp, other.confidence_cap):
+    if (one.tlp, one.confidence_cap, one.unsaid) != (other.tlp, other.confidence_cap, other.unsaid):
         return False
     if one.rulings == other.rulings:
         return True

@@ -205,7 +205,8 @@ def _put_indicator(content: dict[str, Any], work: _Work) -> bool:
     until = coarsen.instant(work.standing.valid_until)
     content["valid_until"] = coarsen.stamp(coarsen.day_up(until, step))
     phases = [item["phase_name"] for item in content.get("kill_chain_phases", ())]
-    words = [work.standing.kind or "indicator", *phases[:1]]
+    is_kind_said = work.standing.kind and "indicator_kind" not in work.verdict.unsaid
+    words = [work.standing.kind if is_kind_said else "indicator", *phases[:1]]
     content["name"] = ", ".join(word.replace("-", " ") for word in words).capitalize()
     return True
 
@@ -217,6 +218,9 @@ def _put_extensions(content: dict[str, Any], said: dict[str, Any], work: _Work) 
         content["extensions"] = {fixed: {"extension_type": "new-sco"}}
     if subject.stix_type not in CONTEXT_TYPES or standing.kind is None:
         return
+    unsaid = work.verdict.unsaid
+    if unsaid & {"indicator_kind", "sensitivity"}:
+        return  # there is no context without them
     check = said.get("shared_infrastructure_check")
     if check is not None and not {"checked_on", "verdict"} <= set(check):
         del said["shared_infrastructure_check"]
@@ -226,10 +230,11 @@ def _put_extensions(content: dict[str, Any], said: dict[str, Any], work: _Work) 
         "indicator_kind": standing.kind,
         "sensitivity": standing.own_sensitivity,
     }
-    if standing.threat_basis and subject.stix_type != "sighting":
+    is_basis_said = standing.threat_basis and "threat_basis" not in unsaid
+    if is_basis_said and subject.stix_type != "sighting":
         said["threat_basis"] = _sorted_words(list(standing.threat_basis), "bases")
     label = coarsen.decade_label(content["count"]) if "count" in content else None
-    if label is not None:
+    if label is not None and "count_bucket" not in unsaid:
         said["count_bucket"] = label
     content["extensions"] = {CONTEXT: said}
 

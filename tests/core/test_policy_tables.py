@@ -384,3 +384,47 @@ def test_an_observable_refers_to_what_its_end_became() -> None:
     assert closed.shapes[0].content["src_ref"].startswith("ipv4-addr--")
     assert "src_byte_count" not in closed.shapes[0].content
     assert leaving(traffic).lacking == {0: (SOURCE,)}
+
+
+AMBER_RED = "marking-definition--e828b379-4e03-4974-9ac4-e53a884c97c1"
+
+
+@pytest.mark.parametrize(
+    ("policy", "changes", "gone"),
+    [
+        ({"drop_classes": ["threat"]}, {}, {"context", "kind", "basis"}),
+        ({"drop_properties": ["campaign.context.threat_basis[]"]}, {}, {"basis"}),
+        (
+            {"drop_properties": ["campaign.context.indicator_kind"]},
+            {},
+            {"context", "kind", "basis"},
+        ),
+        (
+            {},
+            {
+                "granular_markings": [
+                    {
+                        "marking_ref": AMBER_RED,
+                        "selectors": [f"extensions.{CONTEXT}.threat_basis.[0]"],
+                    }
+                ]
+            },
+            {"basis"},
+        ),
+        ({}, {}, set()),
+    ],
+)
+def test_what_is_filled_obeys_the_rules_of_what_is_written(
+    policy: dict[str, Any], changes: dict[str, Any], gone: set[str]
+) -> None:
+    extensions = material.context("campaign", threat_basis=["stolen-credential"])
+    obj = sdo("campaign", name="x", extensions=extensions, **changes)
+    came = material.released([obj], under=material.terms_of(policy or None))
+    (made,) = came.renditions.values()
+    said = json.loads(made.body).get("extensions", {}).get(CONTEXT, {})
+    found = {
+        "context" if not said else "",
+        "kind" if "indicator_kind" not in said else "",
+        "basis" if "threat_basis" not in said else "",
+    }
+    assert found - {""} == gone
