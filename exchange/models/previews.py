@@ -134,6 +134,8 @@ class PreviewLine(models.Model):
     rule_before = models.TextField()
     rule_after = models.TextField()
     audiences = ArrayField(models.BigIntegerField())
+    # The classes of the fields of an object that newly leaves, or no longer does.
+    classes = ArrayField(models.TextField(), default=list)
 
     class Meta:
         """Read in pages, one way at a time."""

@@ -15,6 +15,8 @@ VISIBLE = (SHOWN, LOOSER)  # says more than before
 COVERED = (HIDDEN, TIGHTER)  # says less than before
 BACK = {SHOWN: HIDDEN, HIDDEN: SHOWN, LOOSER: TIGHTER, TIGHTER: LOOSER, OTHER: OTHER}
 LEAVES, WAITS = "leaves", "waits"
+# Two causes that are no rules: when a window opens, and an end that does not leave either.
+WINDOW, REFERENCE = "window", "reference"
 WHOLE = "object"  # the class of what concerns the object as a whole
 _UNKNOWN_PATH = "(a property that the catalogue does not know)"
 
@@ -72,8 +74,9 @@ class Change:
 
     @property
     def because(self) -> str:
-        """The rule that makes it so: the one that is new, or else the one that no longer holds."""
-        return self.rule_after or self.rule_before
+        """What makes it so: the rule that is new, or the one that no longer holds, or neither."""
+        without_rule = WINDOW if self.field_class == "timing" else REFERENCE
+        return self.rule_after or self.rule_before or without_rule
 
 
 def between(before: Seen, after: Seen) -> tuple[Change, ...]:

@@ -73,6 +73,7 @@ class Line:
     stix_type: str
     change: Change
     audiences: tuple[int, ...]
+    classes: tuple[str, ...]  # of the fields within, where the whole object comes or goes
 
 
 @dataclass(slots=True)
@@ -302,6 +303,7 @@ def _compare(
     own = frozenset(str(subject.obj["id"]) for subject in subjects)
     wanted = {ref for subject in subjects for _, ref in references.of(subject.obj)}
     told: dict[int, dict[Change, set[int]]] = defaultdict(lambda: defaultdict(set))
+    within: dict[int, set[str]] = defaultdict(set)
     by_id = {subject.outcome.id: subject for subject in subjects}
     for group in groups:
         pairs = _verdicts(subjects, group)
@@ -318,7 +320,9 @@ def _compare(
                     change if group.is_named else _unnamed(change)
                     for change in difference.between(before, after)
                 ]
-                _note(found, told[outcome_id], changes, (before, after), named)
+                within[outcome_id] |= _note(
+                    found, told[outcome_id], changes, (before, after), named
+                )
     for outcome_id, noted in told.items():
         row = by_id[outcome_id].outcome
         found.lines += [
@@ -328,6 +332,7 @@ def _compare(
                 row.version.object.stix_type,
                 change,
                 tuple(sorted(keys)),
+                tuple(sorted(within.get(outcome_id, ()))) if change.path == "" else (),
             )
             for change, keys in noted.items()
         ]
@@ -429,8 +434,9 @@ def _note(
     changes: Iterable[Change],
     pair: tuple[Seen, Seen],
     label: Label,
-) -> None:
-    """Write an object's changes down for one audience, and count them."""
+) -> set[str]:
+    """Write an object's changes down for one audience, and count them; the classes within."""
+    classes: set[str] = set()
     for change in changes:
         if label.key in told[change]:
             continue  # the circle as a whole is told once, whichever group it was
@@ -441,5 +447,7 @@ def _note(
         found.fields[key] += change.path != ""
         if change.path == "" and change.way in (difference.SHOWN, difference.HIDDEN):
             within = difference.classes(pair[change.way == difference.SHOWN])
+            classes |= within.keys()
             for field_class, n in within.items():
                 found.fields[(change.way, label.key, field_class, change.because)] += n
+    return classes

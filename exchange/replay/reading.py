@@ -166,8 +166,13 @@ def lines(principal: Principal, preview_id: UUID, filters: Filters) -> Page:
     if filters.audience is not None:
         found = found.filter(audiences__contains=[filters.audience])
     if filters.field_class:
-        found = found.filter(field_class=filters.field_class)
-    if filters.rule:
+        is_within = Q(classes__contains=[filters.field_class])
+        found = found.filter(Q(field_class=filters.field_class) | is_within)
+    if filters.rule in (difference.WINDOW, difference.REFERENCE):
+        of_time = Q(field_class="timing")
+        wanted = of_time if filters.rule == difference.WINDOW else ~of_time
+        found = found.filter(wanted, rule_before="", rule_after="")
+    elif filters.rule:
         is_new = Q(rule_after=filters.rule)
         found = found.filter(is_new | Q(rule_after="", rule_before=filters.rule))
     chosen = list(found.order_by("id")[: PAGE + 1])

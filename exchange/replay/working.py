@@ -28,13 +28,13 @@ _STILL = timedelta(seconds=20)
 # One statement for a part: COPY knows no row-level security.
 _INSERT = """
     INSERT INTO exchange_previewline (preview_id, member_id, outcome_id, object_id, stix_type, way,
-        path, field_class, before, after, rule_before, rule_after, audiences)
+        path, field_class, before, after, rule_before, rule_after, audiences, classes)
     SELECT %s, %s, outcome_id, object_id, stix_type, way, path, field_class, before, after,
-        rule_before, rule_after, audiences::bigint[]
+        rule_before, rule_after, audiences::bigint[], classes::text[]
     FROM unnest(%s::bigint[], %s::uuid[], %s::text[], %s::text[], %s::text[], %s::text[],
-        %s::text[], %s::text[], %s::text[], %s::text[], %s::text[])
+        %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[])
         AS line (outcome_id, object_id, stix_type, way, path, field_class, before, after,
-            rule_before, rule_after, audiences)
+            rule_before, rule_after, audiences, classes)
 """
 log = structlog.get_logger()
 
@@ -213,6 +213,7 @@ def _row(line: Line) -> tuple[Any, ...]:
         change.rule_before,
         change.rule_after,
         "{" + ",".join(map(str, line.audiences)) + "}",
+        "{" + ",".join(line.classes) + "}",
     )
 
 

@@ -16,7 +16,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from exchange import policies, replay
-from exchange.policy import difference, documents
+from exchange.policy import changes, difference, documents
 from exchange.proof.refused import Forbidden, NotFound, Refused
 from exchange.replay import Asked, Count, Filters
 from exchange.web import forms, wire
@@ -88,6 +88,7 @@ def preview(request: HttpRequest, preview_id: UUID) -> HttpResponse:
         return wire.render(request, "web/replay/progress.html", {"asked": asked})
     context = {
         "asked": asked,
+        "words": changes.compare(asked.against, asked.document, _kind(asked)),
         "differs": _differs(asked),
         "tallies": _tallies(asked, request.GET),
         "filters": _chosen(asked, request.GET),
@@ -236,9 +237,13 @@ def _chosen(asked: Asked, given: QueryDict) -> list[tuple[str, str]]:
     return [(value, _query(given, **{name: ""})) for name, value in said.items() if value]
 
 
+def _kind(asked: Asked) -> documents.Kind:
+    return "floor" if asked.kind == "floor" else "member"
+
+
 def _differs(asked: Asked) -> list[tuple[str, str]]:
     """The lines of the two documents that differ: added, removed, or where they stand."""
-    before, after = (documents.write(one) for one in (asked.against, asked.document))
+    before, after = (documents.write(one) if one else "" for one in (asked.against, asked.document))
     found = list(unified_diff(before.splitlines(), after.splitlines(), n=0, lineterm=""))[2:]
     words = {"+": "added", "-": "removed"}
     return [(words.get(line[:1], ""), line[1:]) for line in found if not line.startswith("@")]
@@ -257,6 +262,13 @@ def _tallies(asked: Asked, given: QueryDict) -> list[tuple[str, list[Tally]]]:
         ),
         ("Because of", _tally(asked.counts, given, "rule", lambda one: one.rule, lambda one: "")),
     ]
+
+
+# What makes something so that no rule of a policy is about.
+_NO_RULE = {
+    difference.WINDOW: "when its window opens",
+    difference.REFERENCE: "what it refers to does not leave",
+}
 
 
 def _of_whom(count: Count) -> str:
@@ -278,7 +290,7 @@ def _tally(
     sums: Counter[tuple[str, str]] = Counter()
     for count in counts:
         value = value_of(count)
-        names[value] = name_of(count) or value or "the time of the window"
+        names[value] = name_of(count) or _NO_RULE.get(value, value)
         side = "other"
         if count.way in difference.VISIBLE:
             side = "shown"

@@ -10,15 +10,18 @@ from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from uuid import UUID
 
-from django.db import connection
+from django.db import connection, transaction
 
 from exchange import replay
 from exchange.management.bench import forum, material
 from exchange.management.bench.report import Report
-from exchange.models import MemberPolicyVersion, Preview
-from exchange.policy import terms
+from exchange.models import FloorPolicy, MemberPolicyVersion, Outcome, Preview
+from exchange.policy import catalogue, terms
+from exchange.policy.catalogue import CONTEXT
 from exchange.proof import jcs
 from exchange.replay import asking
+from indicators import store
+from indicators.models import Contribution
 from members import onboarding
 from members.auth import Principal
 from members.models import Member
@@ -49,7 +52,7 @@ def run(sizes: Sequence[int], report: Report, *, recipients: int, audiences: int
     given = _forums(recipients, min(audiences, len(_NOT_SENT)))
     started = time.perf_counter()
     _seed(given, size)
-    report.say(f"  {size:,} objects contributed in {time.perf_counter() - started:,.0f} s")
+    report.say(f"  {size:,} objects stored in {time.perf_counter() - started:,.0f} s")
     counsel = Principal(
         user_id=onboarding.create_person(
             onboarding.Person("counsel@forum.example", "Counsel", ("counsel",))
@@ -113,11 +116,10 @@ def _forums(recipients: int, audiences: int) -> list[forum.Forum]:
     """One circle; of each contributor's objects the others get as many different parts."""
     made = forum.circle("Bench", recipients + 1, now=NOON)
     labs = list(Member.objects.filter(circle_memberships__circle=made.circle).order_by("name"))
-    MemberPolicyVersion.objects.filter(member__in=labs).delete()
     for contributor in labs[:CONTRIBUTORS]:
         others = [lab for lab in labs if lab != contributor]
         denied = {str(lab.id): list(_NOT_SENT[n % audiences]) for n, lab in enumerate(others)}
-        document = {"version": 1, "deny_kinds": {who: what for who, what in denied.items() if what}}
+        document = {"version": 2, "deny_kinds": {who: what for who, what in denied.items() if what}}
         MemberPolicyVersion.objects.create(
             member=contributor,
             document=document,
@@ -128,9 +130,43 @@ def _forums(recipients: int, audiences: int) -> list[forum.Forum]:
 
 
 def _seed(given: Sequence[forum.Forum], size: int) -> None:
+    """Stored by the ordinary store, sealed and indexed; what was checked and decided is written."""
+    floor_id = FloorPolicy.objects.values_list("id", flat=True).get()
     for number, start in enumerate(range(0, size, EACH)):
         objects = material.indicators(min(EACH, size - start), seed=number)
-        given[number % len(given)].give(objects, now=NOON)
+        where = given[number % len(given)]
+        _store(where, [store.Candidate(n, obj, None) for n, obj in enumerate(objects)], floor_id)
+
+
+@transaction.atomic
+def _store(where: forum.Forum, candidates: Sequence[store.Candidate], floor_id: int) -> None:
+    row = Contribution.objects.create(
+        member=where.contributor,
+        circle=where.circle,
+        source=Contribution.Source.API,
+        state=Contribution.State.COMPLETE,
+        received_at=NOON,
+        accepted_at=NOON,
+        total=len(candidates),
+        successes=len(candidates),
+    )
+    stored = store.accept(row, candidates, is_known=catalogue.knows, now=NOON)
+    store.record_items(row, stored, {})
+    Outcome.objects.bulk_create(
+        Outcome(
+            version_id=one.version_id,
+            circle=where.circle,
+            member=where.contributor,
+            contribution=row,
+            floor_id=floor_id,
+            outcome=Outcome.Kind.ACCEPTED,
+            sensitivity=one.obj["extensions"][CONTEXT]["sensitivity"],
+            due_at=NOON,
+            released_at=NOON,
+        )
+        for one in stored
+        if one.version_id is not None
+    )
 
 
 def _work(asked: UUID) -> list[_Worked]:
