@@ -173,12 +173,16 @@ def _work(asked: UUID) -> list[_Worked]:
     """Two processes with a worker's rights share the preview; what each took, from the kernel."""
     env = os.environ | {"DATABASE_ROLE": "worker"}
     argv = [sys.executable, "-m", "exchange.management.bench.preview_worker", str(asked)]
-    children = [subprocess.Popen(argv, env=env) for _ in range(WORKERS)]  # noqa: S603 - ours
+    children = [
+        subprocess.Popen(argv, env=env, stdout=subprocess.PIPE)  # noqa: S603 - the program is ours
+        for _ in range(WORKERS)
+    ]
     worked = []
     for child in children:
+        said = child.stdout.read() if child.stdout is not None else b""
         _, status, usage = os.wait4(child.pid, 0)
         child.returncode = os.waitstatus_to_exitcode(status)
-        worked.append(_Worked(usage.ru_maxrss * 1024, usage.ru_utime + usage.ru_stime))
+        worked.append(_Worked(int(said or 0), usage.ru_utime + usage.ru_stime))
         if child.returncode:
             raise RuntimeError(f"a worker ended with {child.returncode}")
     return worked
