@@ -5,6 +5,7 @@ in `holding` for a few rows, in the database's `weir_page` for pages, and by row
 """
 
 import re
+from collections.abc import Collection as Many
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -197,12 +198,20 @@ def served(principal: Principal, found: Page, *, via: str, now: datetime) -> Non
         return
     ranges = {(found.items[0].number, found.items[-1].number)}
     ranges |= {(one.number, one.number) for one in found.items if one.takes_back}
-    member = _member(principal)
+    served_ranges(principal, ranges, via=via, now=now)
+
+
+def served_ranges(
+    principal: Principal, ranges: Many[tuple[int, int]], *, via: str, now: datetime
+) -> None:
+    """Note that these numbers of the member's own count are about to be served."""
+    if principal.member_id is None:
+        raise NotFound
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL synchronous_commit = off")
     ServedNote.objects.bulk_create(
         ServedNote(
-            recipient=member,
+            recipient_id=principal.member_id,
             user_id=principal.user_id,
             credential_id=principal.credential_id,
             via=via,

@@ -2,10 +2,12 @@
 
 from uuid import UUID
 
+from django.conf import settings
 from django.utils import timezone
 
 from exchange import (
     again,
+    archive,
     backfill,
     contribute,
     delivery,
@@ -19,6 +21,7 @@ from exchange import (
     statistics,
 )
 from exchange.celery import app, nudge
+from exchange.signers import signer_for
 
 
 @app.task(name="exchange.tasks.accept")
@@ -84,6 +87,13 @@ def previews() -> None:
     """Take up the previews whose hint was lost, or whose worker."""
     for preview_id in replay.standing_still(now=timezone.now()):
         nudge("exchange.tasks.preview", str(preview_id), queue="render")
+
+
+@app.task(name="exchange.tasks.seal_archive")
+def seal_archive(member_id: str) -> None:
+    """Seal what a member takes along and was never pushed to it."""
+    signer = signer_for(settings.SIGNER_BUNDLE)
+    archive.seal(UUID(member_id), signer=signer, now=timezone.now())
 
 
 @app.task(name="exchange.tasks.let_go")

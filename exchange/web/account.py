@@ -90,7 +90,11 @@ def settings_page(request: HttpRequest) -> HttpResponse:
     """Where everything that is set up stands."""
     principal = wire.asker(request)
     sees_tokens = principal.may("read-token-use") or principal.may("read-token-alarms")
-    context = {"sees_tokens": sees_tokens, "manages_members": principal.may("manage-members")}
+    context = {
+        "sees_tokens": sees_tokens,
+        "manages_members": principal.may("manage-members"),
+        "takes_archive": principal.member_id is not None and principal.may("read-disclosures"),
+    }
     return wire.render(request, "web/account/settings.html", context)
 
 

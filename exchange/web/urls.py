@@ -9,6 +9,7 @@ from exchange.web import (
     contributing,
     counsel,
     home,
+    leaving,
     operator,
     originals,
     policies,
@@ -72,6 +73,8 @@ urlpatterns = [
     path("tokens/", tokens.use, name="tokens"),
     path("tokens/command/", tokens.command, name="token-command"),
     path("health/", operator.health, name="health"),
+    path("archive/", leaving.parts, name="archive"),
+    path("archive/<str:slot>/<int:first>/", leaving.part, name="archive-part"),
     path("members/", operator.members, name="members"),
     path("members/<uuid:member_id>/", operator.member, name="member"),
 ]

@@ -28,7 +28,15 @@ TAKING_BACK = ["/recalls/"]
 GIVING = ["/contribute/values/", "/contribute/file/"]
 MAY = {
     "ana": [*FOR_ALL, *OF_A_MEMBER, *READING, *TAKING_BACK, *GIVING],
-    "abel": [*FOR_ALL, *OF_A_MEMBER, *READING, *TAKING_BACK, "/previews/", "/originals/"],
+    "abel": [
+        *FOR_ALL,
+        *OF_A_MEMBER,
+        *READING,
+        *TAKING_BACK,
+        "/previews/",
+        "/originals/",
+        "/archive/",
+    ],
     "alma": [
         *FOR_ALL,
         *OF_A_MEMBER,
@@ -37,6 +45,7 @@ MAY = {
         "/previews/",
         "/originals/",
         "/holds/all/",
+        "/archive/",
     ],
     "ben": [*FOR_ALL, *OF_A_MEMBER, *READING, *TAKING_BACK, *GIVING],
     "cleo": [*FOR_ALL, *OF_A_MEMBER, *READING, *TAKING_BACK, *GIVING],
