@@ -1,7 +1,7 @@
 """Decide: what becomes of an object for all alike, and each field's ruling for one audience."""
 
 from collections.abc import Container, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from hashlib import sha256
 from typing import Any
@@ -285,6 +285,19 @@ def verdict(obj: Mapping[str, Any] | Facts, standing: Standing, terms: Terms) ->
         required=_required(subject, references),
         unsaid=_unsaid(subject, rulings, terms, standing.own_sensitivity),
     )
+
+
+def beside(
+    verdict: Verdict, obj: Mapping[str, Any] | Facts, standing: Standing, terms: Terms
+) -> Verdict:
+    """The verdict for these terms, from that for terms that differ only in what they withhold.
+
+    `verdict` is for `terms.open()`: the fields are treated alike, so they need no second ruling.
+    """
+    subject = facts.read(obj)
+    reach = catalogue.stricter_tlp(standing.reach, terms.tlp_at_least)
+    withheld = _withheld(subject, standing, terms, reach)
+    return verdict if withheld is None else replace(verdict, withheld=withheld)
 
 
 def _withheld(subject: Facts, standing: Standing, terms: Terms, reach: str) -> Ruling | None:

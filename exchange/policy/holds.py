@@ -136,15 +136,24 @@ def _by_evidence(subject: Facts, kind: str | None, linked: Linked, floor: Floor)
 def _by_text(
     subject: Facts, context: Context, floor: Floor
 ) -> Iterator[tuple[str, tuple[str, ...]]]:
-    texts = tuple(texts_of(subject))
-    if not texts:
-        return
     named = floor.document["watched_names"]
     watch = context.watch.union(named) if named else context.watch
-    for found in detectors.found_at(texts, watch=watch):
+    for found in _found(subject, context, watch):
         tripwire = floor.document["tripwires"].get(found.detector.id)
         if tripwire and tripwire["hold"]:
             yield found.detector.id, found.places
+
+
+def _found(subject: Facts, context: Context, watch: frozenset[str]) -> tuple[detectors.Found, ...]:
+    kept = None if context.found is None else context.found.get(id(subject))
+    if kept is not None and kept[0] == (subject, watch):
+        found: tuple[detectors.Found, ...] = kept[1]
+        return found
+    texts = tuple(texts_of(subject))
+    found = detectors.found_at(texts, watch=watch) if texts else ()
+    if context.found is not None:
+        context.found[id(subject)] = ((subject, watch), found)
+    return found
 
 
 def texts_of(subject: Facts) -> Iterator[tuple[str, str]]:

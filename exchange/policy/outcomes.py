@@ -30,6 +30,9 @@ class Context:
     constants: frozenset[str] = frozenset()  # ids that the exchange publishes itself
     issued: frozenset[str] = frozenset()  # forum ids that the contributor holds
     policy: MemberPolicy = field(default_factory=MemberPolicy.none)  # the contributor's own
+    # Given by who judges the same objects under two floors: what was found in their texts, which
+    # no floor changes; by the identity of their facts, which are kept beside it.
+    found: dict[int, tuple[Any, Any]] | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

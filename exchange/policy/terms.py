@@ -411,6 +411,17 @@ class Terms:
     legal_basis: str | None
     drop_properties: frozenset[str] = frozenset()
 
+    def open(self) -> "Terms":
+        """The same treatment of every field, for a recipient from whom no object is withheld."""
+        return replace(
+            self,
+            withhold_all=None,
+            tlp_ceiling=TLP_ORDER[-1],
+            drop_types=frozenset(),
+            drop_kinds=frozenset(),
+            legal_basis=None,
+        )
+
     def rulings(self, sensitivity: str) -> Mapping[str, Ruling]:
         """What is done with each class of fields: never looser than the floor. Compiled once."""
         is_s3 = sensitivity_order(sensitivity) >= sensitivity_order("S3")

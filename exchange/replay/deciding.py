@@ -28,6 +28,7 @@ from indicators.models import Contribution, Item
 from indicators.stix import references
 
 CountKey = tuple[str, int, str, str]  # way, audience, class, rule
+_Opened = dict[tuple[Terms, bool], Mapping[int, decide.Verdict]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +238,7 @@ def _stands_on(force: audiences.InForce) -> tuple[object, ...]:
 def _stand(one: _Loaded, sides: Sides) -> list[_Subject]:
     """What holds for all recipients, over the whole contribution, under each policy."""
     given = audiences.context(one.row, sides.before.policy, now=one.row.received_at)
+    given = replace(given, found={})
     read = [facts.read(one.objects[pk]) for pk in one.order]
     before = decide.standing(read, given, sides.before.floor)
     after = before
@@ -251,7 +253,8 @@ def _stand(one: _Loaded, sides: Sides) -> list[_Subject]:
         if at is None or read[at].stix_id in public:
             continue
         said = one.approved.get(row.id, frozenset())
-        was, will = cleared(before[at], said), cleared(after[at], said)
+        was = cleared(before[at], said)
+        will = was if after is before else cleared(after[at], said)
         subjects.append(_Subject(row, read[at].obj, read[at], was, will, is_foreign=False))
     return subjects
 
@@ -305,8 +308,9 @@ def _compare(
     told: dict[int, dict[Change, set[int]]] = defaultdict(lambda: defaultdict(set))
     within: dict[int, set[str]] = defaultdict(set)
     by_id = {subject.outcome.id: subject for subject in subjects}
+    opened: _Opened = {}
     for group in groups:
-        pairs = _verdicts(subjects, group)
+        pairs = _verdicts(subjects, group, opened)
         for refs, members in _alike(group, own, wanted, one.row.member_id, elsewhere).items():
             label = group.label
             if group.is_named:
@@ -354,16 +358,34 @@ def _alike(
 
 
 def _verdicts(
-    subjects: Sequence[_Subject], group: Group
+    subjects: Sequence[_Subject], group: Group, opened: _Opened
 ) -> Mapping[int, tuple[decide.Verdict, decide.Verdict]]:
     pairs = {}
+    old = _opened(subjects, group.before, opened, is_draft=False)
+    new = _opened(subjects, group.after, opened, is_draft=True)
     for subject in subjects:
-        before = decide.verdict(subject.facts, subject.before, group.before)
+        key = subject.outcome.id
+        before = decide.beside(old[key], subject.facts, subject.before, group.before)
         after = before
         if group.before != group.after or subject.before is not subject.after:
-            after = decide.verdict(subject.facts, subject.after, group.after)
-        pairs[subject.outcome.id] = (before, after)
+            after = decide.beside(new[key], subject.facts, subject.after, group.after)
+        pairs[key] = (before, after)
     return pairs
+
+
+def _opened(
+    subjects: Sequence[_Subject], terms: Terms, opened: _Opened, *, is_draft: bool
+) -> Mapping[int, decide.Verdict]:
+    """Every field ruled on once for all audiences whose terms treat fields alike."""
+    bare = (terms.open(), is_draft)
+    if bare not in opened:
+        opened[bare] = {
+            subject.outcome.id: decide.verdict(
+                subject.facts, subject.after if is_draft else subject.before, bare[0]
+            )
+            for subject in subjects
+        }
+    return opened[bare]
 
 
 def _seen(
@@ -401,7 +423,7 @@ def _contents(
     due = [
         Due(
             key=subject.outcome.id,
-            obj=subject.obj,
+            obj=subject.facts,
             standing=bare[subject.outcome.id].standing,
             verdict=bare[subject.outcome.id].verdict,
             forum_id=f"{subject.obj['type']}--{subject.outcome.version.object_id}",

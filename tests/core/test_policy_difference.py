@@ -200,3 +200,15 @@ def test_no_value_and_no_name_of_the_contributors_own_is_in_a_difference(
         assert "canary" not in said
         assert "198.51.100.7" not in said
         assert "mail.example" not in said
+
+
+@given(st.sampled_from(OBJECTS), POLICIES)
+def test_a_verdict_made_beside_another_is_the_one_made_alone(
+    obj: Mapping[str, Any], policy: dict[str, Any]
+) -> None:
+    joined = under(policy)
+    for terms_of_one in (joined, replace(joined, tlp_ceiling="clear")):
+        standing = decide.standing([obj], material.CONTEXT_OF_AURORA, terms_of_one.floor)[0]
+        opened = decide.verdict(obj, standing, terms_of_one.open())
+        made = decide.beside(opened, obj, standing, terms_of_one)
+        assert made == decide.verdict(obj, standing, terms_of_one)
