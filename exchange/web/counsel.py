@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST
 
 from exchange import docket, review
-from exchange.policy import explain
+from exchange.lens import AudienceView
 from exchange.web import forms, lens, wire
 
 _DONE = {"release": "Approved", "refuse": "Refused", "ask": "Asked back"}
@@ -100,13 +100,15 @@ def hold(request: HttpRequest, hold_id: UUID) -> HttpResponse:
     if request.method == "POST" and (is_own or form.is_valid()):
         reason = "" if is_own else form.cleaned_data["reason"]
         opened = review.opened(principal, hold_id, reason=reason, now=now)
-    made = lens.rows(_first_lines(opened), None, is_final=False)
+    shown = _leaving(opened)
+    made = lens.rows(shown.lines, shown.body, is_final=False) if shown else ()
     context = {
         "view": view,
         "row": view.row,
         "form": form,
         "opened": opened,
         "tally": lens.tally(made),
+        "something_leaves": shown is not None,
         "acts": forms.ACTS if view.row.state == "open" else forms.ACTS[1:2],
         "may_open": principal.may("decide-hold"),
         "now": now,
@@ -126,8 +128,10 @@ def answer(request: HttpRequest, hold_id: UUID) -> HttpResponse:
     return redirect("web:hold", hold_id=hold_id)
 
 
-def _first_lines(opened: review.Opened | None) -> tuple[explain.Line, ...]:
-    return opened.views[0].lines if opened is not None and opened.views else ()
+def _leaving(opened: review.Opened | None) -> AudienceView | None:
+    """What the first of those would get who would get anything."""
+    views = opened.views if opened is not None else ()
+    return next((view for view in views if view.body is not None), None)
 
 
 def _decide(request: HttpRequest, form: forms.Decision) -> HttpResponse:

@@ -18,6 +18,8 @@ from tests.shell.sharing import range_indicator, stamp
 
 CHROMIUM = shutil.which("chromium")
 SHOTS = os.environ.get("WEIR_SCREENSHOTS")
+# Playwright's loop stays in this thread; tests after these would be taken for asynchronous ones.
+os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
 SUSPICION = "Cirrus is said to be behind it, says a customer."
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium here")
@@ -85,10 +87,12 @@ def test_a_named_actor_is_held_judged_by_two_and_received_without_the_name(
         page.get_by_label("STIX file").set_input_files(file)
         page.get_by_label("Circle").select_option(label=circle_of(page))
         page.get_by_role("button", name="Preview what each recipient gets").click()
-        expect(page.get_by_text("Held. When released, it leaves").first).to_be_visible()
+        expect(page.get_by_text("Held. Once released, what may pass leaves").first).to_be_visible()
         page.get_by_role("button", name="Send").click()
         expect(page.get_by_text("1 held for counsel")).to_be_visible(timeout=20_000)
-        expect(page.get_by_text("When released, it leaves in the next window")).to_be_visible()
+        expect(
+            page.get_by_text("Once released, what may pass leaves in the next window")
+        ).to_be_visible()
         contribution = page.url
 
     with desk.page_of("Dora") as page:
