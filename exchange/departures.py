@@ -71,11 +71,11 @@ def of_standing(
     outcome: str, sensitivity: str, force: audiences.InForce, *, now: datetime
 ) -> Departure:
     """The promise for what is not even contributed: were it sent now."""
+    if outcome not in (Outcome.Kind.HELD, Outcome.Kind.ACCEPTED):
+        return Departure(outcome)  # of what never leaves (S4) there is no window to ask for
     earliest = force.opening(sensitivity, after=now)
     if outcome == Outcome.Kind.HELD:
         return Departure(HELD, earliest)
-    if outcome != Outcome.Kind.ACCEPTED:
-        return Departure(outcome)
     return _leaving(earliest, now=now)
 
 

@@ -21,7 +21,9 @@ from tests.shell.sharing import (
     NOON,
     Way,
     bodies,
+    bundle,
     campaign,
+    context,
     feed,
     indicates,
     leave,
@@ -313,3 +315,11 @@ def test_only_members_of_a_circle_contribute_to_it(way: Way) -> None:
             source="api",
             now=NOON,
         )
+
+
+def test_a_preview_of_what_never_leaves_says_so(way: Way) -> None:
+    kept = range_indicator(extensions=context("egress-range", "S4"))
+    ana = way.cast.as_(way.cast.ana)
+    seen = contribute.preview(ana, bundle(kept), circle_id=way.circle.id, now=NOON)
+    (item,) = seen.items
+    assert (item.outcome, item.departure.word) == ("withheld", "withheld")
