@@ -93,6 +93,7 @@ def settings_page(request: HttpRequest) -> HttpResponse:
     context = {
         "sees_tokens": sees_tokens,
         "manages_members": principal.may("manage-members"),
+        "lets_go": principal.member_id is not None and principal.may("edit-member-policy"),
         "takes_archive": principal.member_id is not None and principal.may("read-disclosures"),
     }
     return wire.render(request, "web/account/settings.html", context)

@@ -185,6 +185,20 @@ class Preview(forms.Form):
     )
 
 
+class LetGo(forms.Form):
+    """Old objects that are let go under a loosened policy."""
+
+    since = forms.DateField(
+        label="Left from", widget=forms.DateInput(attrs={"type": "date"}), help_text="UTC."
+    )
+    until = forms.DateField(
+        label="Left until",
+        widget=forms.DateInput(attrs={"type": "date"}),
+        help_text="That day too.",
+    )
+    sure = forms.BooleanField(label="I have looked at the preview; let them go.")
+
+
 class Membership(Reason):
     """What the operator does with a member."""
 

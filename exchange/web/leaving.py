@@ -1,5 +1,6 @@
-"""The archive that a member takes along: its openings, proofs and bundles."""
+"""What a member lets go under a loosened policy, and what it takes along when it leaves."""
 
+from datetime import UTC, datetime, time, timedelta
 from io import BytesIO
 
 from django.contrib import messages
@@ -8,8 +9,30 @@ from django.shortcuts import redirect
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods
 
-from exchange import archive
-from exchange.web import wire
+from exchange import again, archive
+from exchange.proof.refused import Refused
+from exchange.web import forms, wire
+
+
+@wire.page(may="edit-member-policy", of_member=True)
+@require_http_methods(["GET", "POST"])
+def let_go(request: HttpRequest) -> HttpResponse:
+    """Old objects under a loosened policy: an act of their own, behind a finished preview."""
+    principal = wire.asker(request)
+    now = timezone.now()
+    form = forms.LetGo(request.POST if request.method == "POST" else None)
+    if form.is_bound and form.is_valid():
+        since = datetime.combine(form.cleaned_data["since"], time(), UTC)
+        until = datetime.combine(form.cleaned_data["until"], time(), UTC) + timedelta(days=1)
+        try:
+            again.order(principal, since=since, until=min(until, now), now=now)
+            messages.success(request, "Ordered: they leave in their windows.", extra_tags="good")
+            return redirect("web:let-go")
+        except Refused as refused:
+            form.add_error(None, refused.sentence)
+    context = {"form": form, "acts": again.acts(principal)}
+    status = 422 if form.is_bound else 200
+    return wire.render(request, "web/compliance/let_go.html", context, status=status)
 
 
 @wire.page(may="read-disclosures", of_member=True)

@@ -73,6 +73,7 @@ urlpatterns = [
     path("tokens/", tokens.use, name="tokens"),
     path("tokens/command/", tokens.command, name="token-command"),
     path("health/", operator.health, name="health"),
+    path("again/", leaving.let_go, name="let-go"),
     path("archive/", leaving.parts, name="archive"),
     path("archive/<str:slot>/<int:first>/", leaving.part, name="archive-part"),
     path("members/", operator.members, name="members"),

@@ -36,6 +36,7 @@ MAY = {
         "/previews/",
         "/originals/",
         "/archive/",
+        "/again/",
     ],
     "alma": [
         *FOR_ALL,
@@ -46,6 +47,7 @@ MAY = {
         "/originals/",
         "/holds/all/",
         "/archive/",
+        "/again/",
     ],
     "ben": [*FOR_ALL, *OF_A_MEMBER, *READING, *TAKING_BACK, *GIVING],
     "cleo": [*FOR_ALL, *OF_A_MEMBER, *READING, *TAKING_BACK, *GIVING],

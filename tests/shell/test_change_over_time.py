@@ -8,9 +8,19 @@ from uuid import uuid4
 
 import pytest
 from django.conf import LazySettings
+from django.db import connection
+from django.test import Client
 
 from exchange import access, again, backfill, contribute, folds, inbox, replay, revocation
-from exchange.models import Hold, LedgerEntry, Missing, Outcome, ReleaseItem, Rendition
+from exchange.models import (
+    Hold,
+    LedgerEntry,
+    Missing,
+    Outcome,
+    ReleaseAgain,
+    ReleaseItem,
+    Rendition,
+)
 from exchange.proof.refused import Forbidden, Refused
 from indicators.stix import extensions
 from members import onboarding
@@ -299,6 +309,17 @@ def test_who_holds_it_keeps_rendition_and_tokens_and_finds_it_in_the_further_cir
     assert other["pattern"] != mine["pattern"]  # a token goes nowhere but its circle
 
 
+def test_who_leaves_the_first_circle_still_finds_it_in_its_holding_by_the_other(way: Way) -> None:
+    indicator = range_indicator()
+    way.pass_on(indicator)
+    way.pass_on(indicator, circle=way.cast.forum, now=minutes(1))
+    (before,) = feed(way.cast.ember)
+    onboarding.leave_circle(way.cast.ember, way.cast.relay_watch, now=minutes(2))
+    (after,) = feed(way.cast.ember)
+    assert (after.body, after.number > before.number) == (before.body, True)
+    assert [one.body for one in shown(way.cast.ember, "circle-forum")] == [before.body]
+
+
 def test_each_circle_lists_the_newest_that_was_addressed_to_it(way: Way) -> None:
     indicator = token_indicator(confidence=50)
     for circle, n in ((way.cast.relay_watch, 0), (way.cast.forum, 61)):
@@ -584,7 +605,7 @@ def previewed(way: Way, document: dict[str, Any], *, now: Any) -> None:
         kind="member",
         member_id=way.cast.aurora.id,
         document=document,
-        since=NOON - timedelta(hours=1),
+        since=NOON - timedelta(hours=12),
         until=now,
         now=now,
     )
@@ -640,3 +661,22 @@ def test_a_recipient_that_was_kept_out_gets_old_objects_by_the_act_and_a_newcome
     leave(now=minutes(5))
     assert (len(feed(way.cast.ember)), feed(way.cast.cirrus)) == (1, ())
     assert len(feed(way.cast.borealis)) == 1
+
+
+def test_abel_lets_old_objects_go_on_his_page(way: Way) -> None:
+    member_policy(way.cast.aurora, now=NOON, version=1, drop_classes=["confidence"])
+    way.pass_on(range_indicator(confidence=50))
+    previewed(way, {"version": 2}, now=MIDNIGHT)
+    member_policy(way.cast.aurora, now=MIDNIGHT, version=2)
+    client = Client()
+    client.force_login(way.cast.abel, backend="django.contrib.auth.backends.ModelBackend")
+    given = {"since": "2026-11-24", "until": "2026-11-24", "sure": "on"}
+    assert client.post("/again/", {**given, "sure": ""}).status_code == 422
+    early = client.post("/again/", {**given, "since": "2026-11-23"})  # not previewed
+    assert early.status_code == 422
+    assert "Preview the policy" in early.content.decode()
+    assert client.post("/again/", given).status_code == 302
+    assert "Alma" not in client.get("/again/").content.decode()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT set_config('role', 'none', true)")
+    assert ReleaseAgain.objects.get().member == way.cast.aurora

@@ -41,7 +41,15 @@ CREATE OR REPLACE FUNCTION weir_page(
         WHERE part.recipient_id = me AND part.idx < published AND octet_length(said.body) > 0
           AND (NOT item.recalled OR weir_keeps(item.id))
           AND (act.circle_id IS NULL OR act.circle_id = ANY (circles))
-          AND (weir_page.circle IS NOT NULL OR NOT act.circle_only)
+          -- In the whole holding once: where it came first, or, where that circle was left, here.
+          AND (weir_page.circle IS NOT NULL OR NOT act.circle_only OR NOT EXISTS (
+              SELECT 1 FROM exchange_releaseitem once
+              JOIN exchange_release there ON there.id = once.release_id
+                  AND NOT there.circle_only AND there.circle_id = ANY (circles)
+              JOIN exchange_releaserecipient had ON had.release_id = there.id
+                  AND had.recipient_id = me AND had.idx < published
+              WHERE once.rendition_id = item.rendition_id
+                AND (NOT once.recalled OR weir_keeps(once.id))))
           AND part.running > after - 500 AND part.running + item.position > after
           AND (since IS NULL OR (
               part.added_at > since - interval '1 millisecond'
@@ -58,7 +66,6 @@ CREATE OR REPLACE FUNCTION weir_page(
                 JOIN exchange_releaserecipient mine ON mine.release_id = listed.release_id
                 JOIN exchange_release told ON told.id = mine.release_id
                     AND (told.circle_id IS NULL OR told.circle_id = ANY (circles))
-                    AND (weir_page.circle IS NOT NULL OR NOT told.circle_only)
                 WHERE rival.stix_id = said.stix_id AND rival.modified > said.modified
                   AND mine.recipient_id = me AND mine.idx < published))
             OR ('first' = ANY (versions) AND NOT EXISTS (
@@ -69,7 +76,6 @@ CREATE OR REPLACE FUNCTION weir_page(
                 JOIN exchange_releaserecipient mine ON mine.release_id = listed.release_id
                 JOIN exchange_release told ON told.id = mine.release_id
                     AND (told.circle_id IS NULL OR told.circle_id = ANY (circles))
-                    AND (weir_page.circle IS NOT NULL OR NOT told.circle_only)
                 WHERE rival.stix_id = said.stix_id AND rival.modified < said.modified
                   AND mine.recipient_id = me AND mine.idx < published))
             OR (cardinality(named) > 0 AND coalesce(
