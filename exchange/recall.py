@@ -8,7 +8,7 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
 from django.db import connection, transaction
@@ -39,6 +39,7 @@ REASONS = tuple(Recall.Reason.values)
 # What one page of the list shows.
 PAGE = 50
 THE_CIRCLE = "the circle"
+PATIENCE = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +96,12 @@ class RecallView:
     def acknowledged(self) -> int:
         """How many recipients have acknowledged it."""
         return sum(1 for one in self.progress if one.state == "acknowledged")
+
+    def overdue(self, *, now: datetime) -> tuple[str, ...]:
+        """Who has not acknowledged it after a day: somebody should call."""
+        if self.row.told_at is None or now - self.row.told_at < PATIENCE:
+            return ()
+        return tuple(one.name for one in self.progress if one.state in ("sent", "waiting"))
 
 
 @dataclass(frozen=True, slots=True)

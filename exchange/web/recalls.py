@@ -81,7 +81,8 @@ def one_recall(request: HttpRequest, recall_id: UUID) -> HttpResponse:
         said = "Lifted. The id may be contributed again, as a new object."
         messages.success(request, said, extra_tags="good")
         return redirect("web:recall", recall_id=recall_id)
-    return wire.render(request, "web/recalls/recall.html", {"view": view})
+    context = {"view": view, "overdue": view.overdue(now=timezone.now())}
+    return wire.render(request, "web/recalls/recall.html", context)
 
 
 @wire.page(may="recall")
