@@ -144,6 +144,11 @@ def needed(stix_type: str) -> frozenset[str]:
     return _NEEDED.get(stix_type, frozenset())
 
 
+def refers(stix_type: str) -> bool:
+    """Whether objects of a type may refer to others at all."""
+    return stix_type in _REFERRING
+
+
 def knows(stix_type: str) -> bool:
     """Whether the catalogue has a row for a type at all."""
     return stix_type in _ENTRIES
@@ -305,4 +310,9 @@ _EXTENSIONS = {
 }
 _KNOWN_KEYS = frozenset(
     part for row in _ENTRIES.values() for shape in row for part in shape if isinstance(part, str)
+)
+_REFERRING = frozenset(
+    name
+    for name, entries in _ENTRIES.items()
+    if any(known.field_class == "reference" for known in entries.values())
 )

@@ -94,11 +94,23 @@ def page(text: str, depth: int) -> str | None:
 
 def canonical_address(text: str) -> str:
     """One spelling of an address or range, host bits cleared; what is neither stays as it is."""
+    if PLAIN_IPV4.fullmatch(text):
+        return _plain_range(text)
     try:
         network = ip_network(text, strict=False)
     except ValueError:
         return text
     return str(network.network_address) if network.num_addresses == 1 else str(network)
+
+
+def _plain_range(text: str) -> str:
+    address, _, size = text.partition("/")
+    if size in ("", "32"):
+        return address
+    bits = 32 - int(size)
+    first, second, third, fourth = map(int, address.split("."))
+    value = (first << 24 | second << 16 | third << 8 | fourth) >> bits << bits
+    return f"{value >> 24}.{value >> 16 & 255}.{value >> 8 & 255}.{value & 255}/{size}"
 
 
 def two_decimals(value: float) -> float:

@@ -229,8 +229,8 @@ def _unfit(
     types = floor.document["types"]
     if subject.stix_id in context.constants:
         return floor.rule("constant"), False
-    listed = {*types["pass"], *types["tokenised"], *types["held"]}
-    if subject.stix_type not in listed or not catalogue.knows(subject.stix_type):
+    listed = any(subject.stix_type in types[name] for name in ("pass", "tokenised", "held"))
+    if not listed or not catalogue.knows(subject.stix_type):
         return floor.rule("withheld-type"), False
     if own == "S4":
         return floor.rule("s4"), False
@@ -466,6 +466,8 @@ def _head(path: str) -> str:
 
 def _references(subject: Facts, rulings: Mapping[str, Ruling]) -> dict[str, str]:
     """The references that pass, by path."""
+    if not catalogue.refers(subject.stix_type):
+        return {}
     return {
         leaf.path: leaf.value
         for leaf in subject.leaves

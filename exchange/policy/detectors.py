@@ -10,7 +10,7 @@ import html
 import json
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
@@ -79,6 +79,8 @@ def found_at(
     What no string shows alone may stand in several that follow one another: those are read as one.
     """
     strings = [(place, text) for place, text in texts if text]
+    if not strings or not _may_find([text for _, text in strings], watch):
+        return ()
     places: dict[str, set[str]] = {}
     for place, text in strings:
         for name in _found(text, watch):
@@ -89,6 +91,22 @@ def found_at(
             for name in _found(between.join(ends), watch):
                 places.setdefault(name, {TOGETHER})
     return tuple(Found(DETECTORS[name], tuple(sorted(places[name]))) for name in sorted(places))
+
+
+def _may_find(texts: Sequence[str], watch: frozenset[str]) -> bool:
+    """Whether anything at all may be found: most objects are read once, all strings on end.
+
+    A line for each string, then all of them in a row as they are read together. Whatever one of
+    them sets off, the whole does: lines bound words, and `^` means each line here.
+    """
+    ends = [_ends(text) for text in texts]
+    whole = "\n".join((*texts, " ".join(ends), "".join(ends)))
+    if len(whole) > LONGEST or "+" in whole or "00" in whole:  # telephone numbers span lines
+        return True
+    return any(
+        _GATE.Match(form) or names(form, watch) or any(check(form) for _, check in _ROUTINES)
+        for form in readings(whole)
+    )
 
 
 def _ends(text: str) -> str:
@@ -226,12 +244,16 @@ def _conditional(row: dict[str, str]) -> Check:
     return check
 
 
-def _compiled() -> tuple[Any, list[tuple[str, Check | None]], tuple[tuple[str, Check], ...]]:
-    """All patterns as one set, what is asked beside each, and the routines that have none."""
+def _options() -> Any:  # noqa: ANN401 - re2 has no types
     options = re2.Options()
     options.case_sensitive = False
     options.log_errors = False
-    patterns = re2.Set.SearchSet(options)
+    return options
+
+
+def _compiled() -> tuple[Any, list[tuple[str, Check | None]], tuple[tuple[str, Check], ...]]:
+    """All patterns as one set, what is asked beside each, and the routines that have none."""
+    patterns = re2.Set.SearchSet(_options())
     which: list[tuple[str, Check | None]] = []
     routines: list[tuple[str, Check]] = []
     named: dict[str, Check] = {"phone": _phone, "luhn": _luhn, "iban": _iban}
@@ -249,4 +271,17 @@ def _compiled() -> tuple[Any, list[tuple[str, Check | None]], tuple[tuple[str, C
     return patterns, which, tuple(routines)
 
 
+def _gate() -> Any:  # noqa: ANN401 - re2 has no types
+    """The same patterns, with `^` and `$` for each line and no conditions beside them."""
+    patterns = re2.Set.SearchSet(_options())
+    for row in _ROWS:
+        for pattern in row["patterns"]:
+            plain = pattern if isinstance(pattern, str) else pattern.get("pattern")
+            if plain is not None:
+                patterns.Add(f"(?m){plain}")
+    patterns.Compile()
+    return patterns
+
+
 _SET, _WHICH, _ROUTINES = _compiled()
+_GATE = _gate()

@@ -136,11 +136,13 @@ def _step(step: str) -> str:
 def references(facts: Facts) -> Iterator[str]:
     """The ids that an object refers to, who made it and how it is marked apart."""
     for leaf in facts.leaves:
+        if not isinstance(leaf.value, str) or "--" not in leaf.value:
+            continue  # no id
         last = leaf.parts[-1]
         if isinstance(last, int):
             last = next((part for part in reversed(leaf.parts) if isinstance(part, str)), "")
         if last.endswith(("_ref", "_refs")) and last not in _NO_LINKS:
-            yield str(leaf.value)
+            yield leaf.value
 
 
 def shared_values(facts: Facts) -> Iterator[tuple[str, str]]:

@@ -202,8 +202,10 @@ def _put_indicator(content: dict[str, Any], work: _Work) -> bool:
     content["pattern_type"] = "stix"
     content["pattern_version"] = "2.1"
     step = _step(work.verdict.by_path.get("valid_from"))
-    until = coarsen.instant(work.standing.valid_until)
-    content["valid_until"] = coarsen.stamp(coarsen.day_up(until, step))
+    content["valid_until"] = work.standing.valid_until  # a day already
+    if step > coarsen.DAY:
+        until = coarsen.instant(work.standing.valid_until)
+        content["valid_until"] = coarsen.stamp(coarsen.day_up(until, step))
     phases = [item["phase_name"] for item in content.get("kill_chain_phases", ())]
     is_kind_said = work.standing.kind and "indicator_kind" not in work.verdict.unsaid
     words = [work.standing.kind if is_kind_said else "indicator", *phases[:1]]
@@ -266,7 +268,7 @@ def _passing(work: _Work) -> dict[str, Any]:
             lists.append((node[name], leaf))
     for items, leaf in lists:
         items[:] = _canonical_list(items, leaf)
-    phases = _phases(work)
+    phases = _phases(work) if PHASES in work.subject.obj else []
     if phases:
         content[PHASES] = phases
     return content
@@ -317,6 +319,8 @@ def _step(ruling: Ruling | None) -> int:
 
 
 def _day(value: str, ruling: Ruling, parts: Parts, work: _Work) -> str:
+    if _step(ruling) == coarsen.DAY:
+        return value if len(value) == len("2026-01-01") else f"{value[:10]}T00:00:00.000Z"
     if len(value) == len("2026-01-01"):
         return f"{coarsen.day_down(coarsen.instant(f'{value}T00:00:00Z'), _step(ruling)):%Y-%m-%d}"
     return coarsen.stamp(coarsen.day_down(coarsen.instant(value), _step(ruling)))

@@ -69,8 +69,12 @@ def _is_plain(value: object, depth: int) -> bool:
     if depth > DEEPEST:
         raise Refused("jcs.depth", f"The value is nested deeper than {DEEPEST} levels.")
     if isinstance(value, dict):
-        plain = [_is_plain_key(key) & _is_plain(item, depth + 1) for key, item in value.items()]
-        return all(plain)
+        is_plain = True
+        for key, item in value.items():  # to the end: each one is checked
+            is_plain &= _is_plain_key(key)
+            if type(item) is not str:
+                is_plain &= _is_plain(item, depth + 1)
+        return is_plain
     if isinstance(value, list | tuple):
         return all([_is_plain(item, depth + 1) for item in value])  # a list: each one is checked
     return _is_plain_scalar(value)

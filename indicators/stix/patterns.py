@@ -281,11 +281,11 @@ class _Reader:
         return self._joined(("FOLLOWEDBY", "OR", "AND"), self._observation, depth)
 
     def _joined(self, operators: tuple[str, ...], leaf: Callable[[int], Node], depth: int) -> Node:
-        first, *rest = operators
-        parts = [self._joined(tuple(rest), leaf, depth) if rest else leaf(depth)]
+        first, rest = operators[0], operators[1:]
+        parts = [self._joined(rest, leaf, depth) if rest else leaf(depth)]
         while self.is_next(first):
             self.place += 1
-            parts.append(self._joined(tuple(rest), leaf, depth) if rest else leaf(depth))
+            parts.append(self._joined(rest, leaf, depth) if rest else leaf(depth))
         return parts[0] if len(parts) == 1 else Joined(first, tuple(parts))
 
     def _observation(self, depth: int) -> Node:

@@ -1,6 +1,7 @@
 """Numbers, times and pages say less after coarsening, and never more."""
 
 from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Address, ip_network
 
 import pytest
 from hypothesis import given
@@ -131,3 +132,11 @@ def test_a_key_cannot_pose_as_a_list_index() -> None:
     (_, leaf) = catalogue.leaves(obj)
     assert leaf.entry is None
     assert leaf.path == 'indicator_types."[]"'
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(0, 32))
+def test_a_plain_range_is_spelled_as_the_library_spells_it(address: int, size: int) -> None:
+    text = f"{IPv4Address(address)}/{size}"
+    network = ip_network(text, strict=False)
+    expected = str(network.network_address) if size == 32 else str(network)
+    assert coarsen.canonical_address(text) == expected
