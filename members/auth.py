@@ -2,12 +2,13 @@
 
 import base64
 import ipaddress
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import sha256
 from uuid import UUID
 
+from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
 from django.db import transaction
 from django.http import HttpRequest, HttpResponseBase
@@ -84,10 +85,16 @@ class ScopeMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         """Answer inside the transaction."""
-        with transaction.atomic():
-            scope.enter(scope.Acting())
-            principal = principal_of(request.user)
-            scope.enter(principal.acting())
+        with scope.request():
+            principal = NOBODY
+            is_machine = "HTTP_AUTHORIZATION" in request.META
+            # A connection that is the web's by itself acts for nobody until a credential is found.
+            if not (is_machine and settings.DATABASE_ROLE == "web"):
+                scope.enter(scope.Acting())
+            if not is_machine:
+                principal = principal_of(request.user)
+            if principal.is_authenticated:
+                scope.enter(principal.acting())
             setattr(request, PRINCIPAL, principal)
             response = self.get_response(request)
             if response.status_code >= 500:
@@ -98,25 +105,17 @@ class ScopeMiddleware:
 class CredentialAuthentication(BaseAuthentication):
     """Basic, Bearer or Token: one look-up by digest, never a password hash (RFC 7617, RFC 6750)."""
 
-    def authenticate(self, request: Request) -> tuple[Principal, Credential] | None:
+    def authenticate(self, request: Request) -> tuple[Principal, UUID | None] | None:
         """The credential's principal, or nothing where none was given."""
         header = request.META.get("HTTP_AUTHORIZATION", "")
         if not header:
             return None
-        row = _credential(_secret(header))
-        if row is None or not _is_from(row, request.META.get("REMOTE_ADDR", "")):
+        principal = by_secret(_secret(header), address=request.META.get("REMOTE_ADDR", ""))
+        if principal is None:
             raise AuthenticationFailed(_REFUSED)
-        _note_use(row)
-        principal = Principal(
-            member_id=row.member_id,
-            credential_id=row.id,
-            scopes=frozenset(row.scopes),
-            name=row.name,
-            default_basis=tuple(row.default_basis),
-        )
         scope.enter(principal.acting())
         setattr(request._request, PRINCIPAL, principal)
-        return principal, row
+        return principal, principal.credential_id
 
     def authenticate_header(self, request: Request) -> str:
         """The registered scheme that a 401 names."""
@@ -155,22 +154,37 @@ def _secret(header: str) -> str:
     return pair.partition(":")[2]
 
 
-def _credential(secret: str) -> Credential | None:
+def by_secret(secret: str, *, address: str) -> Principal | None:
+    """The principal of a credential that is valid now and from this address, or nobody."""
     now = timezone.now()
-    return (
-        Credential.objects.select_related("member")
-        .filter(
-            digest=sha256(secret.encode()).digest(),
-            revoked_at__isnull=True,
-            expires_at__gt=now,
-            member__state=Member.State.ACTIVE,
-        )
-        .first()
+    rows = scope.fetch(_CREDENTIAL, [sha256(secret.encode()).digest(), now])
+    if not rows:
+        return None
+    key, member_id, name, scopes, networks, default_basis, used_at = rows[0]
+    if not _is_from(networks, address):
+        return None
+    if used_at is None or now - used_at > _USED_EVERY:
+        Credential.objects.filter(pk=key).update(last_used_at=now)
+    return Principal(
+        member_id=member_id,
+        credential_id=key,
+        scopes=frozenset(scopes),
+        name=name,
+        default_basis=tuple(default_basis),
     )
 
 
-def _is_from(row: Credential, address: str) -> bool:
-    if not row.networks:
+_CREDENTIAL = """
+SELECT key.id, key.member_id, key.name, key.scopes, key.networks, key.default_basis,
+    key.last_used_at
+FROM members_credential key
+JOIN members_member me ON me.id = key.member_id AND me.state = 'active'
+WHERE key.digest = %s AND key.revoked_at IS NULL AND key.expires_at > %s
+"""
+
+
+def _is_from(networks: Sequence[str], address: str) -> bool:
+    if not networks:
         return True
     try:
         here = ipaddress.ip_address(address)
@@ -178,10 +192,4 @@ def _is_from(row: Credential, address: str) -> bool:
         return False
     # A socket that listens on :: names an IPv4 client ::ffff:192.0.2.1.
     here = getattr(here, "ipv4_mapped", None) or here
-    return any(here in ipaddress.ip_network(network) for network in row.networks)
-
-
-def _note_use(row: Credential) -> None:
-    now = timezone.now()
-    if row.last_used_at is None or now - row.last_used_at > _USED_EVERY:
-        Credential.objects.filter(pk=row.pk).update(last_used_at=now)
+    return any(here in ipaddress.ip_network(network) for network in networks)

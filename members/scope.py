@@ -1,17 +1,21 @@
 """Say to the database for whom a transaction acts, so that row-level security can judge."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 
+import psycopg
 from django.db import connection, transaction
 
 DatabaseRole = Literal["web", "worker", "sequencer"]
+Settings = tuple[str, str, str, str]
+_request: ContextVar[Settings | None] = ContextVar("weir_request", default=None)
 
 _READ = """
-SELECT current_user, coalesce(current_setting('weir.member', true), ''),
+SELECT current_user::text, coalesce(current_setting('weir.member', true), ''),
 coalesce(current_setting('weir.user', true), ''), coalesce(current_setting('weir.roles', true), '')
 """
 _SET = """
@@ -33,26 +37,57 @@ class Acting:
 def acting(who: Acting, *, role: DatabaseRole = "web") -> Iterator[None]:
     """Inside, the transaction has the rights of this database role, for this principal.
 
-    Opens a transaction where none is; what was set before is set again at the end.
+    Opens a transaction where none is; what was set before is set again at the end. In a request
+    that acts for the same principal already, nothing is set.
     """
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(_READ)
-        before = cursor.fetchone()
-        enter(who, role=role)
+    wanted = _settings(who, role)
+    if _request.get() == wanted:
+        yield
+        return
+    with transaction.atomic(), _known(wanted):
+        before = fetch(_READ)[0]
+        fetch(_SET, wanted)
         yield
         # After an error the rollback restores the settings; after success it is done here.
-        cursor.execute(_SET, before)
+        fetch(_SET, before)
+
+
+@contextmanager
+def request() -> Iterator[None]:
+    """The transaction of one request; for whoever `enter` names in it, `acting` sets nothing."""
+    with transaction.atomic(), _known(None):
+        yield
+
+
+@contextmanager
+def _known(who: Settings | None) -> Iterator[None]:
+    before = _request.set(who)
+    try:
+        yield
+    finally:
+        _request.reset(before)
 
 
 def enter(who: Acting, *, role: DatabaseRole = "web") -> None:
-    """Set role and principal for the rest of the transaction."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            _SET,
-            [
-                f"weir_{role}",
-                str(who.member_id or ""),
-                str(who.user_id or ""),
-                ",".join(sorted(who.roles)),
-            ],
-        )
+    """Set role and principal for the rest of the request's transaction."""
+    wanted = _settings(who, role)
+    fetch(_SET, wanted)
+    _request.set(wanted)
+
+
+def fetch(statement: str, given: Sequence[object] | Mapping[str, object] = ()) -> list[Any]:
+    """The rows of a statement that is executed all the time: prepared, and bytes come as bytes."""
+    connection.ensure_connection()
+    if connection.queries_logged:
+        connection.queries_log.append({"sql": statement, "time": ""})
+    with psycopg.Cursor(connection.connection) as cursor:
+        return cursor.execute(statement, given, prepare=True, binary=True).fetchall()
+
+
+def _settings(who: Acting, role: DatabaseRole) -> Settings:
+    return (
+        f"weir_{role}",
+        str(who.member_id or ""),
+        str(who.user_id or ""),
+        ",".join(sorted(who.roles)),
+    )
