@@ -8,21 +8,21 @@ import re
 from collections.abc import Collection as Many
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import connection
 from django.db.models import Exists, F, FilteredRelation, OuterRef, Q, QuerySet
 
 from exchange import ledger
-from exchange.models import Kept, ReleaseItem, ServedNote
+from exchange.models import Kept, ReleaseItem
 from exchange.proof import jcs
 from exchange.proof.refused import Forbidden, NotFound
 from indicators import store
 from indicators.models import ForumObject, Version
 from members.auth import Principal
-from members.models import Circle, CircleMember, Member
-from members.scope import acting
+from members.models import CircleMember, Member
+from members.scope import acting, fetch
 from members.seals import index_digest
 
 STEADY = "1970-01-01T00:00:00.000Z"  # the version of what has neither `modified` nor `created`
@@ -35,6 +35,13 @@ _CHUNK = 500
 # No object lies further behind the stamp of its contribution: one microsecond for each.
 _SPREAD = timedelta(seconds=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# One statement: a note is written for every page that is served.
+_NOTE = """
+WITH lazily AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true))
+INSERT INTO exchange_servednote
+    (recipient_id, user_id, credential_id, via, first_seq, last_seq, at)
+SELECT %s::uuid, %s::uuid, %s::uuid, %s, %s, %s, %s FROM lazily RETURNING id
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,30 +98,48 @@ class Page:
 
 def collections(principal: Principal) -> tuple[Collection, ...]:
     """The collections of a member, in one order."""
-    member = _member(principal)
+    rows = fetch(_SEATS, [principal.member_id])
+    if not rows:
+        raise NotFound
+    default = rows[0][0]
     reads, writes = principal.may("read-holding"), principal.may("contribute")
-    circles = Circle.objects.filter(seats__member=member, seats__left_at__isnull=True)
+    own = principal.may("read-own-originals")
     made = [
-        _collection(member, "holding", None, "Everything shared with us", can_read=reads),
+        _collection(principal, "holding", None, "Everything shared with us", can_read=reads),
         _collection(
-            member,
+            principal,
             "own",
-            member.default_circle,
+            _Seat(default, "", "") if default else None,
             "Our contributions",
-            can_read=principal.may("read-own-originals"),
+            can_read=own,
             can_write=writes,
         ),
     ]
-    for circle in circles.order_by("-is_forum", "name"):
-        made.append(
-            _collection(member, "circle", circle, f"Shared in {_titled(circle)}", can_read=reads)
-        )
-        made.append(
-            _collection(
-                member, "inbox", circle, f"Contribute to {_titled(circle)}", can_write=writes
-            )
-        )
+    for seat in (_Seat(*row[1:]) for row in rows if row[1] is not None):
+        # Without a dot: OpenCTI's connector names a collection as `root.title`.
+        name = seat.name.replace(".", " ")
+        made += [
+            _collection(principal, "circle", seat, f"Shared in {name}", can_read=reads),
+            _collection(principal, "inbox", seat, f"Contribute to {name}", can_write=writes),
+        ]
     return tuple(made)
+
+
+class _Seat(NamedTuple):
+    """A circle in which the member has a seat."""
+
+    circle_id: UUID
+    slug: str
+    name: str
+
+
+_SEATS = """
+SELECT me.default_circle_id, circle.id, circle.slug, circle.name
+FROM members_member me
+LEFT JOIN members_circlemember seat ON seat.member_id = me.id AND seat.left_at IS NULL
+LEFT JOIN members_circle circle ON circle.id = seat.circle_id
+WHERE me.id = %s AND me.state = 'active' ORDER BY circle.is_forum DESC, circle.name
+"""
 
 
 def collection(principal: Principal, name: str) -> Collection:
@@ -207,20 +232,9 @@ def served_ranges(
     """Note that these numbers of the member's own count are about to be served."""
     if principal.member_id is None:
         raise NotFound
-    with connection.cursor() as cursor:
-        cursor.execute("SET LOCAL synchronous_commit = off")
-    ServedNote.objects.bulk_create(
-        ServedNote(
-            recipient_id=principal.member_id,
-            user_id=principal.user_id,
-            credential_id=principal.credential_id,
-            via=via,
-            first_seq=first,
-            last_seq=last,
-            at=now,
-        )
-        for first, last in sorted(ranges)
-    )
+    who = (principal.member_id, principal.user_id, principal.credential_id)
+    for start, end in sorted(ranges):
+        fetch(_NOTE, (*who, via, start, end, now))
 
 
 def _page(principal: Principal, chosen: Collection, query: Query) -> Page:
@@ -356,16 +370,16 @@ def _is_wanted(one: Held, row: Any, query: Query) -> bool:  # noqa: ANN401 - an 
 
 
 def _collection(
-    member: Member,
+    principal: Principal,
     kind: str,
-    circle: Circle | None,
+    seat: _Seat | None,
     title: str,
     *,
     can_read: bool = False,
     can_write: bool = False,
 ) -> Collection:
-    circle_id = circle.id if circle is not None else None
-    alias = f"{kind}-{circle.slug}" if kind in ("circle", "inbox") and circle else kind
+    circle_id = seat.circle_id if seat is not None else None
+    alias = f"{kind}-{seat.slug}" if kind in ("circle", "inbox") and seat else kind
     described = {
         "holding": "All that this member may read now, in the order of its release.",
         "own": "What this member contributed, as it wrote it; new objects go to its own circle.",
@@ -373,7 +387,7 @@ def _collection(
         "inbox": "Write only: what is posted here is contributed to this circle.",
     }
     return Collection(
-        id=_collection_id(member.id, kind, circle_id if kind != "own" else None),
+        id=_collection_id(principal.member_id, kind, circle_id if kind != "own" else None),
         kind=kind,
         circle_id=circle_id,
         title=title,
@@ -384,12 +398,7 @@ def _collection(
     )
 
 
-def _titled(circle: Circle) -> str:
-    """Without a dot: OpenCTI's connector names a collection as `root.title`."""
-    return circle.name.replace(".", " ")
-
-
-def _collection_id(member_id: UUID, kind: str, circle_id: UUID | None) -> UUID:
+def _collection_id(member_id: UUID | None, kind: str, circle_id: UUID | None) -> UUID:
     """A version 4 UUID that is the same each time and says nothing (TAXII 2.1, 2)."""
     name = f"{kind}\n{circle_id or ''}".encode()
     return UUID(bytes=index_digest("collection", member_id, name)[:16], version=4)

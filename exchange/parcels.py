@@ -10,7 +10,6 @@ from uuid import UUID, uuid4
 
 import structlog
 from django.conf import settings
-from django.db import connection
 
 from exchange import audiences, delivery, ledger
 from exchange.models import Release, ReleaseItem, ReleaseRecipient, Twin
@@ -24,23 +23,6 @@ log = structlog.get_logger()
 THE_CIRCLE = UUID(int=0)
 MOST_OBJECTS = 500
 MOST_OCTETS = 1_048_576
-_SUPERSEDE = """
-UPDATE exchange_releaseitem old SET superseded = true
-FROM exchange_rendition older
-WHERE older.id = old.rendition_id AND older.object_id = ANY(%s) AND NOT old.superseded
-AND NOT EXISTS (
-    SELECT 1 FROM exchange_releaserecipient has
-    WHERE has.release_id = old.release_id AND has.recipient_id IS NOT NULL
-    AND NOT EXISTS (
-        SELECT 1 FROM exchange_releaserecipient later
-        JOIN exchange_releaseitem item ON item.release_id = later.release_id
-        JOIN exchange_rendition newer ON newer.id = item.rendition_id
-        JOIN exchange_release there ON there.id = later.release_id
-            AND there.circle_id IS NOT DISTINCT FROM (
-                SELECT here.circle_id FROM exchange_release here WHERE here.id = old.release_id)
-        WHERE later.recipient_id = has.recipient_id AND newer.object_id = older.object_id
-        AND newer.stix_id = older.stix_id AND newer.modified > older.modified))
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,12 +180,6 @@ def items_of(listing: Sequence[Sequence[str | None]]) -> dict[str, Any]:
     if len(listing) == 1:
         return {"id": listing[0][0], "version": listing[0][1], "rendition": listing[0][2]}
     return {"items": {"count": len(listing), "sha256": _sha(listing)}}
-
-
-def mark_superseded(object_ids: set[UUID]) -> None:
-    """A row is marked once every recipient of its release has a later version."""
-    with connection.cursor() as cursor:
-        cursor.execute(_SUPERSEDE, [list(object_ids)])
 
 
 def _sha(value: object) -> str:

@@ -6,7 +6,7 @@
 4. lift (the contributor): the id may be contributed again, as a new object
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
@@ -14,7 +14,7 @@ from uuid import UUID, uuid4
 from django.db import connection, transaction
 from django.db.models import QuerySet
 
-from exchange import audiences, feedback, folds, ledger, reissue, revocation
+from exchange import audiences, feedback, folds, ledger, pages, reissue, revocation
 from exchange.celery import nudge
 from exchange.models import (
     Bundle,
@@ -167,15 +167,27 @@ def order(
 def tell_waiting(*, now: datetime) -> int:
     """Tell of every recall that was ordered, give anew what referred to it, record erasures."""
     waiting = Recall.objects.filter(told_at__isnull=True).order_by("at")
-    told = sum(tell(pk, now=now) for pk in list(waiting.values_list("id", flat=True)))
+    ids = list(waiting.values_list("id", flat=True))
+    told = sum(tell(pk, now=now) for pk in ids)
+    _forget_pages(ids)
     if Reissue.objects.filter(done_at__isnull=True).exists():
         reissue.run_due(now=now)
     unrecorded = Recall.objects.filter(
         erases=True, told_at__isnull=False, erasure_recorded_at__isnull=True
     )
-    for pk in list(unrecorded.values_list("id", flat=True)):
+    erased = list(unrecorded.values_list("id", flat=True))
+    _forget_pages(erased)  # once more: a page may have been sealed while the bytes went
+    for pk in erased:
         record_erasure(pk, now=now)
     return told
+
+
+def _forget_pages(recall_ids: Sequence[UUID]) -> None:
+    """Files of pages that hold what was taken back; they are not served any more, and now gone."""
+    items = ReleaseItem.objects.filter(rendition__object__recall__in=recall_ids)
+    releases = list(items.values_list("release_id", flat=True).distinct())
+    if releases:
+        pages.drop(releases)
 
 
 @transaction.atomic

@@ -391,7 +391,6 @@ def _give(scene: _Scene, lost: Sequence[_Given]) -> Mapping[int, frozenset[UUID]
         own[parcels.THE_CIRCLE] += parcels.cut(list(foreign.values()), is_foreign=True)
     act = parcels.Act(scene.contribution, scene.today, scene.now)
     parcels.write_all(act, own, list(parts.values()))
-    parcels.mark_superseded({one.version.object_id for one in scene.leaving})
     for one in lost:
         # An observable's id follows its content: the old one is gone, and its holders are told.
         if given.get(one.row.id) and _is_observable(scene, one.row.id):

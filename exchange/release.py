@@ -449,7 +449,6 @@ def _settle(
         ignore_conflicts=True,
     )
     _free(act)
-    parcels.mark_superseded({one.version.object_id for one in leaving})
 
 
 def _wanted(name: str, names: lists.Names, act: _Act) -> bytes:

@@ -143,7 +143,6 @@ def take_back(taking: Taking, *, now: datetime) -> int:
         if names not in said:
             said[names] = _said(taking, newest, names, is_observable=is_observable)
         _release(taking, group, said[names], members, now=now)
-    parcels.mark_superseded({taking.object.pk})
     delivery.stop(ids, now=now)
     if is_observable:  # 4
         losers: dict[str, set[UUID]] = defaultdict(set)

@@ -136,6 +136,10 @@ SIGNER_BUNDLE = text("SIGNER_BUNDLE", default="")
 SIGNER_DELIVERY = text("SIGNER_DELIVERY", default="")
 SIGNER_LEDGER = text("SIGNER_LEDGER", default="")
 LEDGER_DIR = Path(text("LEDGER_DIR"))
+# Sealed pages: made on first read, dropped at any time. Where a proxy serves them itself, the name
+# of its internal location for this folder.
+SEALED_DIR = Path(text("SEALED_DIR"))
+SEALED_LOCATION = text("SEALED_LOCATION", default="")
 
 # In and out
 MAX_CONTENT_LENGTH = number("MAX_CONTENT_LENGTH", default=33_554_432)

@@ -178,6 +178,7 @@ def _publish(signer: Signer, *, now: datetime) -> int | None:
         )
         cursor.execute(_STAMP_PARTS, span)
         cursor.execute(_STAMP_CONTRIBUTIONS, span)
+        cursor.execute("SELECT weir_supersede(%(first)s, %(end)s)", span)
         cursor.execute("SELECT pg_notify(%s, %s)", [PUBLISHED, str(head.size)])
     return head.size
 

@@ -25,6 +25,7 @@ def complete(
         "WEIR_BASE_URL": base_url,
         "DATABASE_ROLE": "owner",
         "LEDGER_DIR": str(directory / "ledger"),
+        "SEALED_DIR": str(directory / "sealed"),
         "SECURE_SSL_REDIRECT": str(is_tls).lower(),
         "SECURE_COOKIES": str(is_tls).lower(),
         "SECURE_HSTS_SECONDS": "31536000" if is_tls else "0",

@@ -13,6 +13,7 @@ from exchange.models.entries import (
     LedgerTile,
     SigningKey,
 )
+from exchange.models.pages import SealedPage
 from exchange.models.policies import (
     FloorPolicy,
     Forum,
@@ -86,6 +87,7 @@ __all__ = [
     "ReleaseRecipient",
     "Rendition",
     "Revocation",
+    "SealedPage",
     "ServedNote",
     "SigningKey",
     "StatisticsBlock",

@@ -29,6 +29,8 @@ class Rendition(models.Model):
     content_digest = models.BinaryField()
     # It takes something back: the revoked version, or the notice of an observable.
     takes_back = models.BooleanField(default=False)
+    # A later version of the same object can be read by somebody.
+    has_later = models.BooleanField(default=False, db_default=False)
 
     class Meta:
         """Found by id, within what a member holds."""
@@ -77,6 +79,8 @@ class Release(models.Model):
         "exchange.Recall", on_delete=models.PROTECT, null=True, related_name="releases"
     )
     reason = models.TextField(default="")
+    # How often something in it was superseded, recalled or erased: counted by the database.
+    changes = models.IntegerField(default=0, db_default=0)
 
     class Meta:
         """A contribution's releases are read together."""
@@ -88,7 +92,10 @@ class ReleaseItem(models.Model):
     """One rendition at its position in a release's list."""
 
     id = models.BigAutoField(primary_key=True)
-    release = models.ForeignKey(Release, on_delete=models.PROTECT, related_name="items")
+    # Found by its release through the two indexes below.
+    release = models.ForeignKey(
+        Release, on_delete=models.PROTECT, db_index=False, related_name="items"
+    )
     position = models.IntegerField()
     rendition = models.ForeignKey(Rendition, on_delete=models.PROTECT, related_name="items")
     outcome = models.ForeignKey(Outcome, on_delete=models.PROTECT, null=True, related_name="items")
@@ -102,6 +109,13 @@ class ReleaseItem(models.Model):
 
         constraints = [
             models.UniqueConstraint(fields=["release", "position"], name="release_position")
+        ]
+        indexes = [
+            models.Index(
+                fields=["release", "position"],
+                condition=models.Q(superseded=False),
+                name="item_current",
+            )
         ]
 
 

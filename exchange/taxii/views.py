@@ -1,6 +1,7 @@
 """TAXII 2.1 endpoints: they translate and nothing else."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -15,7 +16,7 @@ from rest_framework import exceptions
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from exchange import access, contribute
+from exchange import access, contribute, pages
 from exchange.proof.refused import Forbidden, NotFound, Refused
 from exchange.taxii import wire
 from members.auth import CredentialAuthentication, asking
@@ -140,8 +141,19 @@ class Objects(TaxiiView):
     also = ("application/stix+json",)
 
     def get(self, request: Request, collection: str) -> HttpResponse:
-        """A page of stored bytes."""
-        return _paged(request, collection, wire.envelope, via="taxii")
+        """A page of stored bytes: a walk through all that is held, or what a filter picks."""
+        chosen = _chosen(request, collection)
+        query = wire.query_of(request.GET, chosen)
+        if not pages.is_walk(chosen, query):
+            found = access.page(asking(request), chosen, query, via="taxii", now=timezone.now())
+            return wire.envelope(chosen, query, found)
+        wanted = pages.Wanted(
+            assemble=partial(wire.walked, query),
+            encoding=wire.encoding_of(request.META.get("HTTP_ACCEPT_ENCODING", "")),
+            has=partial(wire.has_etag, request.META.get("HTTP_IF_NONE_MATCH", "")),
+        )
+        served = pages.serve(asking(request), chosen, query, wanted, now=timezone.now())
+        return wire.served(served, wanted.encoding)
 
     def post(self, request: Request, collection: str) -> HttpResponse:
         """202 with the status resource."""

@@ -10,16 +10,21 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
 
+from django.conf import settings
 from django.http import HttpResponse, QueryDict
 
+from exchange import shelf
 from exchange.access import MOST, Collection, Held, Page, Query
 from exchange.contribute import Status, StatusItem
+from exchange.pages import Served, Walk
 from exchange.proof.keys import b64
 from exchange.proof.refused import Refused
 
 MEDIA = "application/taxii+json;version=2.1"
 STIX_MEDIA = "application/stix+json;version=2.1"
 _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,18}))?Z")
+_WEIGHT = re.compile(r"q\s*=\s*(0(?:\.\d{0,3})?|1(?:\.0{0,3})?)")
+_ETAG = re.compile(r'(?:W/)?"([^"]*)"')
 _KEYWORDS = frozenset({"last", "first", "all"})
 _RANGE = re.compile(r"\s*([^;,\s]+)\s*((?:;[^,]*)?)")
 _PARAMETER = re.compile(r";\s*([A-Za-z0-9_-]+)\s*=\s*(?:\"([^\"]*)\"|([^;\s]*))")
@@ -128,6 +133,68 @@ def envelope(chosen: Collection, query: Query, page: Page) -> HttpResponse:
         head = b'{"more":true,"next":"%s",' % following.encode()
     body = b'%s"objects":[%s]}' % (head, b",".join(one.body for one in page.items))
     return answer(body, page=page)
+
+
+def walked(query: Query, walk: Walk) -> bytes:
+    """The envelope of a walk's page; what may lie in a file is the same for whoever walks there."""
+    head = b"{"
+    if walk.more:
+        after = _json([walk.last_number, stamp(query.added_after) if query.added_after else None])
+        head = b'{"more":true,"next":"%s",' % urlsafe_b64encode(after).rstrip(b"=")
+    return b'%s"objects":[%s]}' % (head, b",".join(walk.bodies))
+
+
+def served(found: Served, encoding: str) -> HttpResponse:
+    """A page of a walk: its bytes, the file that the proxy or we send, or that it is unchanged."""
+    walk, file = found.walk, found.file
+    if walk is None:
+        return answer({})
+    if file is None and not found.body:
+        response = HttpResponse(status=304)
+    elif file is None:
+        body = shelf.encoded(found.body, encoding, fast=True)
+        response = answer(body)
+        if encoding != "identity":
+            response["Content-Encoding"] = encoding
+    else:
+        response = _sent(file)
+    if walk.key:
+        response["ETag"] = f'"{walk.key}-{encoding}"'
+    # Asked again each time: what was taken back must not be served from a copy on the way.
+    response["Cache-Control"] = "private, no-cache" if walk.key else "private, no-store"
+    response["Vary"] = "Authorization, Accept-Encoding"
+    response["X-TAXII-Date-Added-First"] = stamp(walk.first_at)
+    response["X-TAXII-Date-Added-Last"] = stamp(walk.last_at)
+    return response
+
+
+def _sent(file: shelf.File) -> HttpResponse:
+    if settings.SEALED_LOCATION:
+        response = HttpResponse(content_type=MEDIA)
+        response["X-Accel-Redirect"] = f"{settings.SEALED_LOCATION}{file.name}"
+    else:
+        response = HttpResponse(file.read(), content_type=MEDIA)
+    response["Content-Digest"] = f"sha-256=:{file.digest}:"
+    if file.encoding != "identity":
+        response["Content-Encoding"] = file.encoding
+    return response
+
+
+def encoding_of(header: str) -> str:
+    """The best of our encodings that an Accept-Encoding takes (RFC 9110, 12.5.3)."""
+    weights: dict[str, float] = {}
+    for item in header.lower().split(","):
+        name, _, parameters = item.strip().partition(";")
+        weight = _WEIGHT.fullmatch(parameters.strip())
+        weights[name.strip()] = float(weight[1]) if weight else 1.0 if not parameters else 0.0
+    best = max(shelf.ENCODINGS[:-1], key=lambda name: weights.get(name, weights.get("*", 0.0)))
+    taken = weights.get(best, weights.get("*", 0.0))
+    return best if taken > 0 and taken >= weights.get("identity", 0.0) else "identity"
+
+
+def has_etag(header: str, key: str) -> bool:
+    """Whether an If-None-Match names a page, in whatever encoding (RFC 9110, 13.1.2)."""
+    return any(tag[1].partition("-")[0] == key for tag in _ETAG.finditer(header))
 
 
 def manifest(chosen: Collection, query: Query, page: Page) -> HttpResponse:
@@ -305,6 +372,8 @@ def _cursor(text: str, chosen: Collection) -> Query:
     """Not trusted: it may only say what a query could have said (Appendix B)."""
     try:
         fields = json.loads(urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+        if len(fields) == 2:  # of a walk: a number, and from when
+            fields = [str(chosen.id)[:8], *fields, [], [], ["last"], []]
         head, number, added_after, ids, types, wanted, spec = fields
         lists = [_plain(part) for part in (ids, types, wanted, spec)]
         if head != str(chosen.id)[:8] or type(number) is not int or not 0 <= number < 2**62:

@@ -263,4 +263,4 @@ def test_a_page_costs_the_same_queries_whatever_is_on_it(ben: Client) -> None:
         with CaptureQueriesContext(connection) as queries:
             assert objects(ben, "holding", f"?limit={limit}") == whole[:limit]
         costs.append(len(queries))
-    assert costs == [18, 18, 18]
+    assert costs == [8, 8, 8]

@@ -38,6 +38,7 @@ from exchange.models import (
     ReleaseAgain,
     ReleaseItem,
     ReleaseRecipient,
+    SealedPage,
     StatisticsBlock,
     StatisticsTable,
     Subscription,
@@ -323,6 +324,17 @@ def test_every_table_with_content_has_rows_in_this_scene(scene: Scene) -> None:
         until=NOON,
         preview_id=scene.sent,
         at=NOON,
+    )
+    SealedPage.objects.create(
+        member=scene.cast.borealis,
+        after=-1,
+        until=999,
+        signature=b"s",
+        digest=b"d",
+        count=1000,
+        first_number=0,
+        first_at=NOON,
+        last_at=NOON,
     )
     assert [table for table in secured() if not rows(table)] == []
 

@@ -24,6 +24,11 @@ class Report:
         """A ratio of two times of this run, the absolute figures beside it."""
         self._line(name, f"{value:8.2f} x", beside, bar=at_most, is_met=_under(value, at_most))
 
+    def share(self, name: str, value: float, *, beside: str, at_least: float | None = None) -> None:
+        """What part of a limit of this run was reached."""
+        is_met = at_least is None or value >= at_least
+        self._line(name, f"{value:8.2f} x", beside, bar=at_least, is_met=is_met)
+
     def rate(self, name: str, value: float, *, beside: str, at_least: float | None = None) -> None:
         """How many in a second."""
         is_met = at_least is None or value >= at_least

@@ -9,12 +9,17 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from exchange.management.bench import policy, preview
+from exchange.management.bench import policy, preview, taxii
 from exchange.management.bench.report import Report
 
-BENCHES: dict[str, Callable[..., None]] = {"policy": policy.run, "preview": preview.run}
+BENCHES: dict[str, Callable[..., None]] = {
+    "policy": policy.run,
+    "preview": preview.run,
+    "superseded": taxii.run_superseded,
+    "taxii": taxii.run,
+}
 # What a benchmark asks for beside the number of objects.
-MORE = {"policy": (), "preview": ("recipients", "audiences")}
+MORE = {"policy": (), "preview": ("recipients", "audiences"), "superseded": (), "taxii": ()}
 
 
 class Command(BaseCommand):

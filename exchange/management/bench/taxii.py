@@ -1,0 +1,285 @@
+"""What a TAXII client gets: walks, polls and single objects, beside the pages as plain files."""
+
+import http.client
+import os
+import socket
+import subprocess
+import time
+from base64 import urlsafe_b64encode
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from multiprocessing import get_context
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import orjson
+from django.conf import settings
+from django.db import connection
+
+from exchange.management import processes, proxy
+from exchange.management.bench import holding
+from exchange.management.bench.report import Report
+from exchange.management.processes import Supervisor
+
+SIZES = (100_000,)
+SUPERSEDED_SIZES = (1_000_000,)
+PAGE = 1_000
+POLLS = 2_000
+CLIENTS = 8
+MEDIA = "application/taxii+json;version=2.1"
+OBJECTS = "/taxii2/forum/collections/holding/objects/"
+PLAIN = "/static-pages/"
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """An exchange on this machine: the proxy's port, the web server's, and the asker's secret."""
+
+    proxied: int
+    direct: int
+    secret: str
+    room: Path
+    pids: Callable[[], list[int]]
+
+    def client(self, port: int) -> "Client":
+        """A kept connection."""
+        return Client(port, self.secret)
+
+
+class Client:
+    """One kept connection to a server, with a credential."""
+
+    def __init__(self, port: int, secret: str) -> None:
+        self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        self.connection.connect()
+        self.connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.headers = {"Accept": MEDIA, "Authorization": f"Bearer {secret}"}
+
+    def get(self, path: str) -> tuple[bytes, http.client.HTTPResponse]:
+        """The body of one GET; anything but 200 ends the benchmark."""
+        self.connection.request("GET", path, headers=self.headers)
+        answer = self.connection.getresponse()
+        body = answer.read()
+        if answer.status != 200:
+            raise processes.ProcessFailed(f"{path} answered {answer.status}")
+        return body, answer
+
+
+@dataclass(frozen=True, slots=True)
+class Walked:
+    """One walk through a holding."""
+
+    bodies: tuple[bytes, ...]
+    objects: int
+    seconds: float
+    last: str
+
+    @property
+    def rate(self) -> float:
+        """Pages in a second."""
+        return len(self.bodies) / self.seconds
+
+
+def run(sizes: Sequence[int], report: Report) -> None:
+    """A holding read in every way."""
+    count = (sizes or SIZES)[0]
+    held = holding.fill(count, now=datetime.now(UTC))
+    with _site(held.secret) as site:
+        report.title(f"{count:,} objects of {held.octets:,} octets, in pages of {PAGE:,}")
+        walked = _walks(site, report)
+        _crowd(site, report)
+        _polls(site, walked.last, report)
+        _single(site, walked, report)
+
+
+def _walks(site: Site, report: Report) -> Walked:
+    """The same pages as files from nginx, sealed behind nginx, and from Django alone."""
+    first = _walk(site.client(site.direct))  # seals them
+    pages = site.room / "pages"
+    pages.mkdir()
+    for number, body in enumerate(first.bodies):
+        (pages / f"{number}.json").write_bytes(body)
+    count = len(first.bodies)
+    plain = max(_plain(site, count) for _ in range(3))
+    best: dict[str, tuple[float, float]] = {}
+    for name, port in (("behind nginx", site.proxied), ("Django alone", site.direct)):
+        before = _cpu(site.pids())
+        rate = max(_walk(site.client(port)).rate for _ in range(3))
+        best[name] = (rate, (_cpu(site.pids()) - before) / 3 / count)
+    report.rate("pages as files from nginx", plain, beside=f"{count} pages, parsed with orjson")
+    for name, bar, most in (("behind nginx", 0.40, 0.004), ("Django alone", 0.15, 0.012)):
+        rate, cpu = best[name]
+        report.share(f"sealed, {name}", rate / plain, beside=f"{rate:,.0f} pages/s", at_least=bar)
+        report.time(f"server CPU for a page, {name}", cpu, beside="PostgreSQL too", at_most=most)
+    return first
+
+
+def _crowd(site: Site, report: Report) -> None:
+    """Eight clients at once, each a process of its own."""
+    start = time.perf_counter()
+    given = [(site.proxied, site.secret)] * CLIENTS
+    with ProcessPoolExecutor(CLIENTS, mp_context=get_context("fork")) as pool:
+        pages = sum(pool.map(walk_pages, given))
+    minutes = (time.perf_counter() - start) / 60
+    beside = f"{pages} pages, no error"
+    report.rate(
+        f"{CLIENTS} clients, pages in a minute", pages / minutes, beside=beside, at_least=5000
+    )
+
+
+def walk_pages(given: tuple[int, str]) -> int:
+    """One client's walk; how many pages."""
+    return len(_walk(Client(*given), seconds=15).bodies)
+
+
+def _polls(site: Site, last: str, report: Report) -> None:
+    path = f"{OBJECTS}?added_after={last}"
+    _timed_calls(site, path, report, "nothing new")
+    start = time.perf_counter()
+    with ProcessPoolExecutor(2, mp_context=get_context("fork")) as pool:
+        total = sum(pool.map(poll, [(site.direct, site.secret, path)] * 2))
+    rate = total / (time.perf_counter() - start)
+    report.rate("polls of 2 clients", rate, beside="2 workers", at_least=700)
+
+
+def poll(given: tuple[int, str, str]) -> int:
+    """One client that asks all the time."""
+    port, secret, path = given
+    one = Client(port, secret)
+    for _ in range(POLLS):
+        one.get(path)
+    return POLLS
+
+
+def _single(site: Site, walked: Walked, report: Report) -> None:
+    ids = [str(orjson.loads(body)["objects"][7]["id"]) for body in walked.bodies[:50]]
+    _timed_calls(site, f"{OBJECTS}{ids[len(ids) // 2]}/", report, "object by id")
+
+
+def _timed_calls(site: Site, path: str, report: Report, name: str) -> None:
+    one = site.client(site.direct)
+    for _ in range(100):
+        one.get(path)
+    before, times = _cpu(site.pids()), []
+    for _ in range(POLLS):
+        start = time.perf_counter()
+        one.get(path)
+        times.append(time.perf_counter() - start)
+    cpu = (_cpu(site.pids()) - before) / POLLS * 1000
+    times.sort()
+    beside = f"p99 {times[POLLS * 99 // 100] * 1000:.1f} ms, {cpu:.2f} ms of server CPU"
+    report.time(f"{name}, p50", times[POLLS // 2], beside=beside, at_most=0.003)
+
+
+def run_superseded(sizes: Sequence[int], report: Report) -> None:
+    """Pages at both ends and in the middle of a holding of which most of a half is superseded."""
+    size = (sizes or SUPERSEDED_SIZES)[0]
+    held = holding.fill(size, superseded=True, now=datetime.now(UTC))
+    with _site(held.secret) as site:
+        report.title(f"{size:,} objects, nine tenths of the first half superseded")
+        one = site.client(site.direct)
+        last = size - PAGE - 2
+        spots = {"start": -1, "middle": size // 2 - PAGE, "end": last - PAGE}
+        found = {name: _page_times(one, after) for name, after in spots.items()}
+        least = min(found.values())
+        for name, seconds in found.items():
+            beside = f"{seconds * 1000:.1f} ms p50"
+            report.ratio(
+                f"page at {name} to the quickest", seconds / least, beside=beside, at_most=1.2
+            )
+
+
+def _page_times(one: Client, after: int) -> float:
+    times = []
+    for _ in range(40):
+        start = time.perf_counter()
+        following = f"&next={_cursor(after)}" if after >= 0 else ""
+        one.get(f"{OBJECTS}?limit={PAGE - 1}{following}")  # unaligned: never sealed
+        times.append(time.perf_counter() - start)
+    return sorted(times)[len(times) // 2]
+
+
+def _cursor(after: int) -> str:
+    return urlsafe_b64encode(orjson.dumps([after, None])).decode().rstrip("=")
+
+
+def _plain(site: Site, count: int) -> float:
+    one = site.client(site.proxied)
+    start = time.perf_counter()
+    for number in range(count):
+        orjson.loads(one.get(f"{PLAIN}{number}.json")[0])
+    return count / (time.perf_counter() - start)
+
+
+def _walk(one: Client, *, seconds: float = 0) -> Walked:
+    """To the end; with `seconds`, again and again until they are over."""
+    start, bodies, objects, last = time.perf_counter(), [], 0, ""
+    following = ""
+    while True:
+        body, answer = one.get(f"{OBJECTS}?limit={PAGE}{following}")
+        found = orjson.loads(body)
+        bodies.append(b"" if seconds else body)
+        objects += len(found["objects"])
+        last = answer.headers["X-TAXII-Date-Added-Last"] or ""
+        following = f"&next={found['next']}" if found.get("more") else ""
+        over = time.perf_counter() - start
+        if not following and over >= seconds:
+            return Walked(tuple(bodies), objects, over, last)
+
+
+def _cpu(pids: Sequence[int]) -> float:
+    """Seconds of processor time that these processes have used."""
+    total, ticks = 0.0, os.sysconf("SC_CLK_TCK")
+    for pid in pids:
+        with suppress(FileNotFoundError, ProcessLookupError):
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            total += sum(map(int, fields[11:15])) / ticks
+    return total
+
+
+@contextmanager
+def _site(secret: str) -> Iterator[Site]:
+    direct, proxied, behind = (_free_port() for _ in range(3))
+    with TemporaryDirectory(prefix="weir-bench-") as folder:
+        room = Path(folder)
+        env = {**os.environ, "ALLOWED_HOSTS": "127.0.0.1", "SEALED_DIR": str(settings.SEALED_DIR)}
+        with Supervisor(room / "log") as supervisor:
+            web = processes.web(env, room / "log", bind=f"127.0.0.1:{direct}")
+            # The same again for the proxy, which sends the files itself.
+            other = processes.web(
+                {**env, "SEALED_LOCATION": "/sealed/"}, room / "log", bind=f"127.0.0.1:{behind}"
+            )
+            nginx = proxy.program(room, env, port=proxied, upstream=behind)
+            supervisor.start(web, processes.Program("behind", other.argv, other.env, None), nginx)
+            supervisor.wait_ready()
+            time.sleep(2)
+            roots = [supervisor.pid(name) for name in ("web", "behind", "nginx")]
+            yield Site(proxied, direct, secret, room, lambda: _family([*roots, _postmaster()]))
+
+
+def _family(roots: Sequence[int]) -> list[int]:
+    """Processes and their children: workers of the web server, backends of PostgreSQL."""
+    listed = subprocess.run(  # noqa: S603 - our own arguments
+        ["/usr/bin/pgrep", "-P", ",".join(map(str, roots))],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return [*roots, *map(int, listed.stdout.split())]
+
+
+def _postmaster() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT split_part(pg_read_file('postmaster.pid'), chr(10), 1)::int")
+        (number,) = cursor.fetchone()
+    return int(number)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
