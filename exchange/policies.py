@@ -465,7 +465,7 @@ def review_of(principal: Principal, draft_id: UUID) -> Review:
     is_open = row.state in OPEN
     found = changes.compare(old, row.document, kind) if is_open else ()
     seen = replay.finished_for(kind, row.member_id, bytes(row.digest))
-    if seen is not None and seen.against != documents.digest(old):
+    if seen is not None and not (seen.is_whole and seen.against == documents.digest(old)):
         seen = None
     writes = principal.may("draft-floor" if kind == "floor" else "edit-member-policy")
     activates = principal.may("activate-floor" if kind == "floor" else "edit-member-policy")
@@ -583,8 +583,11 @@ def _demand_preview(row: PolicyDraft, *, saw: bool) -> replay.Finished | None:
     if not changes.is_looser(changes.compare(old, row.document, kind)):
         return None
     seen = replay.finished_for(kind, row.member_id, bytes(row.digest))
-    if seen is None or seen.against != documents.digest(old):
-        sentence = "It loosens the policy in force: preview exactly this document first."
+    if seen is None or not seen.is_whole or seen.against != documents.digest(old):
+        sentence = (
+            "It loosens the policy in force: preview exactly this document first, "
+            "over the last 30 days."
+        )
         raise Refused("policy.preview", sentence)
     if not saw:
         sentence = "Confirm that you saw the list of what this newly exposes."

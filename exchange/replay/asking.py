@@ -51,6 +51,16 @@ class Finished:
     against: bytes
     since: datetime
     until: datetime
+    asked_at: datetime
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it looked at all of the last 30 days when it was asked for.
+
+        Who previews an empty hour has not seen what a loosening exposes.
+        """
+        reaches_now = self.until >= self.asked_at - timedelta(minutes=1)
+        return reaches_now and self.until - self.since >= timedelta(days=DAYS)
 
 
 def estimate(
@@ -148,6 +158,7 @@ def finished_for(kind: str, member_id: UUID | None, digest: bytes) -> Finished |
         against=bytes(row.against_digest),
         since=row.since,
         until=row.until,
+        asked_at=row.created_at,
     )
 
 

@@ -14,7 +14,7 @@ from django.conf import LazySettings
 from django.db import connection
 from django.db.utils import ProgrammingError
 
-from exchange import replay, review
+from exchange import policies, replay, review
 from exchange.models import (
     Hold,
     OriginalRead,
@@ -24,7 +24,7 @@ from exchange.models import (
     PreviewPart,
     ReleaseItem,
 )
-from exchange.policy import terms
+from exchange.policy import documents, terms
 from exchange.proof.refused import Forbidden, NotFound, Refused
 from exchange.replay import Filters, asking
 from indicators.models import Version
@@ -217,6 +217,8 @@ def test_what_a_draft_of_the_floor_foretells_is_what_happens(way: Way) -> None:
     whole = lines.filter(way="shown", path="").get()
     assert (whole.stix_type, whole.before, whole.after) == ("malware", "held", "leaves")
     assert lines.filter(field_class="timing", way="looser", path="").exists()
+    after = LATER + timedelta(seconds=1)  # what was shown above is of a day, not of a month
+    sharing.previewed(way.cast.as_(way.cast.dora), looser_floor(), now=after)
     sharing.new_floor(way.cast, looser_floor(), now=LATER)
     second = way.pass_on(*things(), now=LATER)
     sharing.leave(now=LATER + timedelta(hours=1))
@@ -276,6 +278,22 @@ def test_finished_for_answers_for_a_document_that_was_previewed_and_for_no_other
     assert replay.finished_for("member", way.cast.borealis.id, digest) is None
     assert replay.finished_for("member", way.cast.aurora.id, bytes(32)) is None
     assert replay.finished_for("floor", None, digest) is None
+
+
+def test_a_preview_of_an_empty_hour_lets_no_loosening_through(way: Way) -> None:
+    way.pass_on(*things())
+    run(ask(way.cast, looser_floor(), by=way.cast.dora))
+    narrow = replay.finished_for("floor", None, asking.digest_of(looser_floor()))
+    assert narrow is not None
+    assert not narrow.is_whole
+    dora, pia = way.cast.as_(way.cast.dora), way.cast.as_(way.cast.pia)
+    draft = policies.draft(dora, documents.write(looser_floor()), now=LATER)
+    policies.submit(dora, draft, now=LATER)
+    digest = documents.digest(looser_floor()).hex()
+    with pytest.raises(Refused, match="over the last 30 days"):
+        policies.activate(pia, draft, digest=digest, saw=True, clock=lambda: LATER)
+    sharing.previewed(dora, looser_floor(), now=LATER + timedelta(minutes=1))
+    policies.activate(pia, draft, digest=digest, saw=True, clock=lambda: LATER)
 
 
 def test_the_operator_learns_that_a_floor_was_previewed_and_reads_no_line(way: Way) -> None:
