@@ -70,8 +70,11 @@ def standing_still(*, now: datetime) -> tuple[UUID, ...]:
 
 @transaction.atomic
 def _plan(preview_id: UUID, *, now: datetime) -> None:
+    """Make the parts; who comes while another makes them waits for that, and takes its share."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL lock_timeout = '10s'")
     row = (
-        Preview.objects.select_for_update(skip_locked=True, no_key=True, of=("self",))
+        Preview.objects.select_for_update(no_key=True, of=("self",))
         .filter(pk=preview_id, state=Preview.State.WAITING)
         .first()
     )

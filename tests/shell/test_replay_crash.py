@@ -65,9 +65,14 @@ def start(way: Way) -> Preview:
 
 
 def waits_for_a_lock() -> bool:
+    return waiting() > 0
+
+
+def waiting() -> int:
     with connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
-        return bool(cursor.fetchone()[0])
+        found: int = cursor.fetchone()[0]
+        return found
 
 
 def others() -> int:
@@ -115,6 +120,19 @@ def test_what_a_killed_worker_left_another_takes_up(
     assert lines[0].count() == lines[1].count()
     told = lines[0].values_list("outcome_id", "path", "way", "audiences")
     assert len({(*row[:3], tuple(row[3])) for row in told}) == lines[0].count()
+
+
+def test_a_second_worker_waits_while_the_parts_are_made(way: Way) -> None:
+    way.give(sharing.range_indicator(), sharing.domain_indicator())
+    asked = start(way)
+    with workers(asked, 2) as children:
+        with transaction.atomic():
+            with connection.cursor() as cursor:
+                cursor.execute("LOCK TABLE exchange_previewpart IN EXCLUSIVE MODE")
+            assert wait_until(lambda: waiting() == 2, seconds=60)
+        assert [child.wait(120) for child in children] == [0, 0]
+    asked.refresh_from_db()
+    assert (asked.state, asked.done) == ("finished", 2)
 
 
 def test_a_large_contribution_is_decided_in_bounded_memory(way: Way) -> None:
