@@ -32,7 +32,6 @@ from tests.shell.sharing import (
     NOON,
     Object,
     Way,
-    analyst_of,
     bodies,
     campaign,
     context,
@@ -431,4 +430,3 @@ def test_a23_a_breach_of_terms_alone_is_held(way: Way) -> None:
     extensions[CONTEXT]["threat_basis"] += ["stolen-credential"]
     way.pass_on(range_indicator(extensions=extensions))
     assert len(got(way.cast.ember)) == 1
-    assert analyst_of(way.cast.ember).member_id == way.cast.ember.id
