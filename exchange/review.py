@@ -131,8 +131,8 @@ def act(
     """Release, refuse or ask back, with a written reason; the floor names the approvers.
 
     A hold is released when every role that the floor names has said so, each by another person,
-    never by the person who contributed. An approval clears this reason under this version of the
-    floor, and nothing else. How many holds are released, refused or asked about by it.
+    never by the person who contributed. An approval clears this reason and nothing else. How many
+    holds are released, refused or asked about by it.
     """
     text = _may_judge(principal, act, reason)
     wanted = set(hold_ids)
