@@ -6,6 +6,7 @@ in `holding` for a few rows, in the database's `weir_page` for pages, and by row
 
 import re
 from collections.abc import Collection as Many
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
@@ -235,6 +236,44 @@ def served_ranges(
     who = (principal.member_id, principal.user_id, principal.credential_id)
     for start, end in sorted(ranges):
         fetch(_NOTE, (*who, via, start, end, now))
+
+
+def noted_each(
+    principal: Principal, numbers: Iterable[int], back: Iterable[int], *, via: str, now: datetime
+) -> None:
+    """Note scattered numbers of a feed: one note for each unbroken range, written in one step."""
+    runs: list[list[int]] = []
+    for number in sorted(set(numbers)):
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    ranges = sorted({*map(tuple, runs), *((number, number) for number in back)})
+    if not ranges:
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _NOTES,
+            [
+                principal.member_id,
+                principal.user_id,
+                principal.credential_id,
+                via,
+                now,
+                [first for first, _ in ranges],
+                [last for _, last in ranges],
+            ],
+        )
+
+
+# With an asynchronous commit, like every note.
+_NOTES = """
+WITH lazily AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true))
+INSERT INTO exchange_servednote
+    (recipient_id, user_id, credential_id, via, at, first_seq, last_seq)
+SELECT %s, %s, %s, %s, %s, taken.first, taken.last
+FROM lazily, unnest(%s::bigint[], %s::bigint[]) AS taken (first, last)
+"""
 
 
 def _page(principal: Principal, chosen: Collection, query: Query) -> Page:

@@ -215,6 +215,11 @@ def export(principal: Principal, stix_id: str, *, now: datetime) -> Export:
     return Export(str(root.obj.get("name") or "campaign"), head + bodies + b"]}")
 
 
+def card(held: access.Held, *, now: datetime) -> Card:
+    """An object of the holding as a list shows it."""
+    return _card(_Object(json.loads(held.body), held), now=now)
+
+
 def _around(
     principal: Principal, stix_id: str, *, now: datetime
 ) -> tuple[_Object, list[_Object], Mapping[str, str]]:

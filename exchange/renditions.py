@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 import orjson
 from django.db.models import Exists, OuterRef
 
-from exchange import constants, lists
+from exchange import constants, lists, search
 from exchange.models import ReleaseItem, Rendition
 from exchange.policy import decide, render, steering
 from exchange.policy.decide import Verdict
@@ -101,6 +101,7 @@ def make(
             steering=_steering(one, verdict),
         )
     Rendition.objects.bulk_create(fresh, batch_size=2_000)
+    search.index(fresh)
     _remember_minted(leaving, moments)
     return parts
 
@@ -132,6 +133,7 @@ def of_constants() -> list[Rendition]:
             fresh.append(row)
         known[row.stix_id] = row
     Rendition.objects.bulk_create(fresh)
+    search.index(fresh)
     return [known[str(obj["id"])] for obj in constants.objects()]
 
 
@@ -181,7 +183,7 @@ def _stamp(moment: datetime) -> str:
 
 def _taking_back(obj: ForumObject, newest: Rendition, made: render.Rendition) -> Rendition:
     digest = bytes.fromhex(made.digest)
-    return Rendition.objects.create(
+    row = Rendition.objects.create(
         object=obj,
         version=newest.version,
         stix_id=made.stix_id,
@@ -192,6 +194,8 @@ def _taking_back(obj: ForumObject, newest: Rendition, made: render.Rendition) ->
         content_digest=digest,
         takes_back=True,
     )
+    search.index([row])
+    return row
 
 
 def _newest_renditions(object_ids: Iterable[UUID]) -> dict[tuple[UUID, str], Rendition]:

@@ -41,6 +41,7 @@ from exchange.models.releases import (
     Revocation,
     ServedNote,
 )
+from exchange.models.search import SearchEntry, SearchValue
 from exchange.models.sightings import Backfill, Fold, FoldPart, ReleaseAgain
 from exchange.models.statistics import StatisticsBlock, StatisticsCell, StatisticsTable
 from exchange.models.tokens import TokenAlarm, TokenCall, TokenDay
@@ -88,6 +89,8 @@ __all__ = [
     "Rendition",
     "Revocation",
     "SealedPage",
+    "SearchEntry",
+    "SearchValue",
     "ServedNote",
     "SigningKey",
     "StatisticsBlock",

@@ -113,6 +113,15 @@ def _plain_range(text: str) -> str:
     return f"{value >> 24}.{value >> 16 & 255}.{value >> 8 & 255}.{value & 255}/{size}"
 
 
+def holds(outer: str, inner: str) -> bool:
+    """Whether one range of addresses lies in another."""
+    one, other = ip_network(outer), ip_network(inner)
+    if one.version != other.version:
+        return False
+    starts = int(one.network_address) <= int(other.network_address)
+    return starts and int(other.broadcast_address) <= int(one.broadcast_address)
+
+
 def two_decimals(value: float) -> float:
     """A share or similarity with two decimals."""
     return round(value, 2)
