@@ -11,13 +11,14 @@ from typing import Any
 from uuid import UUID
 
 from exchange import access, audiences, constants, folds
-from exchange.models import Kept, ReleaseItem
+from exchange.models import Kept, Outcome, ReleaseItem
 from exchange.policy import decide, tokens
 from exchange.policy.closure import Closed, Due, close
 from exchange.policy.decide import Verdict
 from exchange.policy.facts import Facts
 from exchange.policy.outcomes import Standing
 from exchange.policy.render import Shape
+from exchange.policy.terms import Terms
 from indicators import store
 from indicators.models import Contribution, ForumObject, Version
 from indicators.stix import references
@@ -255,23 +256,86 @@ def audiences_of(
 ) -> tuple[list[Audience], Holdings]:
     """The circle's recipients in as few groups as their terms and holdings allow."""
     groups = audiences.by_terms(contribution.member_id, contribution.circle_id, force, now=now)
+    further = _further(contribution, leaving, force, now=now)
     recipients = [member_id for ids in groups.values() for member_id in ids]
     objects = {row.id for row in names.objects.values()}
     objects |= {one.version.object_id for one in leaving if one.version.object.created_at}
     held = holdings(objects, recipients) if objects else {}
     scope = audiences.token_scope(contribution.circle_id, now=now)
     made: list[Audience] = []
-    for terms, members in groups.items():
+    for (terms, elsewhere), members in _by_all_terms(groups, further).items():
         if terms.withhold_all is not None:
             continue
         verdicts = {
-            one.outcome_id: decide.verdict(one.subject, one.standing, terms) for one in leaving
+            one.outcome_id: decide.verdict(
+                one.subject, one.standing, _joined(terms, elsewhere, further.addressed(one))
+            )
+            for one in leaving
         }
         for (refs, keys), ids in alike(leaving, members, names, held).items():
             due = [one for one in leaving if one.outcome_id in keys]
             ready = closed(due, verdicts, dict(refs), scope)
             made.append(Audience(tuple(ids), verdicts, ready))
     return made, held
+
+
+@dataclass(frozen=True, slots=True)
+class _Further:
+    """The further circles to which some of what leaves is addressed too, and the terms there."""
+
+    circles: Mapping[int | None, frozenset[UUID]]
+    terms: Mapping[UUID, Mapping[UUID, Terms]]
+
+    def addressed(self, one: Leaving) -> frozenset[UUID]:
+        """The further circles of one version."""
+        return self.circles.get(one.version.pk, frozenset())
+
+
+def _further(
+    contribution: Contribution,
+    leaving: Sequence[Leaving],
+    force: audiences.InForce,
+    *,
+    now: datetime,
+) -> _Further:
+    """Who is in several circles to which an object is addressed gets it under all their terms."""
+    circles: dict[int | None, set[UUID]] = defaultdict(set)
+    rows = Outcome.objects.filter(
+        version_id__in=[one.version.pk for one in leaving if one.version.pk], replaced=False
+    ).exclude(circle_id=contribution.circle_id)
+    for version_id, circle_id in rows.values_list("version_id", "circle_id"):
+        circles[version_id].add(circle_id)
+    terms: dict[UUID, dict[UUID, Terms]] = {}
+    for circle_id in {one for found in circles.values() for one in found}:
+        groups = audiences.by_terms(contribution.member_id, circle_id, force, now=now)
+        terms[circle_id] = {who: found for found, ids in groups.items() for who in ids}
+    return _Further({key: frozenset(found) for key, found in circles.items()}, terms)
+
+
+Elsewhere = tuple[tuple[UUID, Terms], ...]
+
+
+def _by_all_terms(
+    groups: Mapping[Terms, Sequence[UUID]], further: _Further
+) -> Mapping[tuple[Terms, Elsewhere], list[UUID]]:
+    """Members with equal terms here and in every further circle; there is seldom one."""
+    found: dict[tuple[Terms, Elsewhere], list[UUID]] = defaultdict(list)
+    for terms, members in groups.items():
+        for member_id in members:
+            elsewhere = tuple(
+                (circle_id, there[member_id])
+                for circle_id, there in sorted(further.terms.items())
+                if member_id in there
+            )
+            found[(terms, elsewhere)].append(member_id)
+    return found
+
+
+def _joined(terms: Terms, elsewhere: Elsewhere, addressed: frozenset[UUID]) -> Terms:
+    for circle_id, there in elsewhere:
+        if circle_id in addressed:
+            terms = terms.joined(there)
+    return terms
 
 
 def alike(

@@ -422,6 +422,22 @@ class Terms:
             legal_basis=None,
         )
 
+    def joined(self, other: "Terms") -> "Terms":
+        """The join with the terms of the same recipient in a further circle: never looser."""
+        narrower = min(self.tlp_ceiling, other.tlp_ceiling, key=TLP_ORDER.index)
+        at_least = max(self.tlp_at_least, other.tlp_at_least, key=TLP_ORDER.index)
+        more = tuple(ruling for ruling in other.tightened if ruling not in self.tightened)
+        return replace(
+            self,
+            withhold_all=self.withhold_all or other.withhold_all,
+            tlp_ceiling=narrower,
+            tlp_at_least=at_least,
+            drop_types=self.drop_types | other.drop_types,
+            drop_kinds=self.drop_kinds | other.drop_kinds,
+            tightened=self.tightened + more,
+            drop_properties=self.drop_properties | other.drop_properties,
+        )
+
     def rulings(self, sensitivity: str) -> Mapping[str, Ruling]:
         """What is done with each class of fields: never looser than the floor. Compiled once."""
         is_s3 = sensitivity_order(sensitivity) >= sensitivity_order("S3")

@@ -309,6 +309,25 @@ def test_who_holds_it_keeps_rendition_and_tokens_and_finds_it_in_the_further_cir
     assert other["pattern"] != mine["pattern"]  # a token goes nowhere but its circle
 
 
+@pytest.mark.parametrize("is_forum_first", [True, False])
+def test_who_is_in_two_circles_gets_it_under_the_terms_of_both(
+    way: Way, *, is_forum_first: bool
+) -> None:
+    """Whichever circle's release comes first, the verdict is the join of both."""
+    cast = way.cast
+    watch = {str(cast.relay_watch.id): {"deny_recipients": [str(cast.borealis.id)]}}
+    member_policy(cast.aurora, now=NOON, version=1, in_circles=watch)
+    denied, open_to_all = range_indicator(), range_indicator("198.51.100.0/25")
+    circles = [cast.forum, cast.relay_watch] if is_forum_first else [cast.relay_watch, cast.forum]
+    for circle in circles:
+        way.give(denied, circle=circle)
+    way.give(open_to_all, circle=cast.forum)
+    leave(now=minutes(1))
+    values = {one["pattern"] for one in bodies(feed(cast.borealis))}
+    assert values == {"[ipv4-addr:value = '198.51.100.0/25']"}
+    assert len(feed(cast.ember)) == len(feed(cast.cirrus)) == 2
+
+
 def test_who_leaves_the_first_circle_still_finds_it_in_its_holding_by_the_other(way: Way) -> None:
     indicator = range_indicator()
     way.pass_on(indicator)
