@@ -97,6 +97,12 @@ def context(contribution: Contribution, policy: terms.MemberPolicy, *, now: date
     )
 
 
+def named(contribution: Contribution, policy: terms.MemberPolicy) -> str:
+    """The contributor's name, if it chose to be named to this circle and its policy lets it."""
+    is_named = contribution.attributed and not policy.stay_hidden
+    return contribution.member.name if is_named else ""
+
+
 def by_terms(
     contributor_id: UUID, circle_id: UUID, force: InForce, *, now: datetime
 ) -> Mapping[terms.Terms, tuple[UUID, ...]]:

@@ -132,16 +132,19 @@ class Preview:
 
 
 @transaction.atomic
-def submit(
+def submit(  # noqa: PLR0913 - what is sent, where to, and what its contributor says of it
     principal: Principal,
     body: bytes,
     *,
     circle_id: UUID,
     source: str,
     default_basis: Sequence[str] = (),
+    attributed: bool = False,
     now: datetime,
 ) -> UUID:
     """Keep a contribution's bytes, sealed, and answer for them from then on.
+
+    With `attributed` the circle is told who contributed these objects; nobody else ever is.
 
     Raises `Refused` for a body that cannot be understood at all; nothing is kept then.
     """
@@ -156,6 +159,7 @@ def submit(
         user_id=principal.user_id,
         credential_id=principal.credential_id,
         default_basis=list(default_basis),
+        attributed=attributed,
         received_at=now,
         total=len(items),
     )
@@ -228,6 +232,7 @@ def preview(  # noqa: PLR0913 - what is sent, where to, and which part of it is 
     *,
     circle_id: UUID,
     default_basis: Sequence[str] = (),
+    attributed: bool = False,
     after: int = 0,
     limit: int = PREVIEWED,
     now: datetime,
@@ -265,6 +270,7 @@ def preview(  # noqa: PLR0913 - what is sent, where to, and which part of it is 
             member_id=member_id,
             circle_id=circle.id,
             default_basis=list(default_basis),
+            attributed=attributed,
             received_at=now,
         )
         seen = lens.foresee(addressed, leaving, force, now=now)

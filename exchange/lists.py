@@ -262,6 +262,7 @@ def audiences_of(
     objects |= {one.version.object_id for one in leaving if one.version.object.created_at}
     held = holdings(objects, recipients) if objects else {}
     scope = audiences.token_scope(contribution.circle_id, now=now)
+    by = audiences.named(contribution, force.policy)
     made: list[Audience] = []
     for (terms, elsewhere), members in _by_all_terms(groups, further).items():
         if terms.withhold_all is not None:
@@ -274,7 +275,7 @@ def audiences_of(
         }
         for (refs, keys), ids in alike(leaving, members, names, held).items():
             due = [one for one in leaving if one.outcome_id in keys]
-            ready = closed(due, verdicts, dict(refs), scope)
+            ready = closed(due, verdicts, dict(refs), scope, by)
             made.append(Audience(tuple(ids), verdicts, ready))
     return made, held
 
@@ -362,6 +363,7 @@ def closed(
     verdicts: Mapping[int, Verdict],
     refs: Mapping[str, str],
     scope: tokens.Scope,
+    by: str = "",
 ) -> Closed:
     """What of these can leave together, for who resolves these references."""
     due = [
@@ -372,6 +374,7 @@ def closed(
             verdict=verdicts[one.outcome_id],
             forum_id=one.forum_id,
             name=one.version.object.name,
+            by=by,
         )
         for one in leaving
     ]

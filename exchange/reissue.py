@@ -290,6 +290,7 @@ def _audiences(scene: _Scene, *, is_then: bool = False) -> list[lists.Audience]:
     objects = {row.id for row in scene.names.objects.values()}
     held = lists.holdings(objects, recipients)
     scope = audiences.token_scope(scene.contribution.circle_id, now=scene.now)
+    by = audiences.named(scene.contribution, scene.today.policy)
     made: list[lists.Audience] = []
     for (new, old), members in groups.items():
         verdicts = {
@@ -297,7 +298,7 @@ def _audiences(scene: _Scene, *, is_then: bool = False) -> list[lists.Audience]:
         }
         for (refs, keys), ids in lists.alike(leaving, members, scene.names, held).items():
             due = [one for one in leaving if one.outcome_id in keys]
-            closed = lists.closed(due, verdicts, dict(refs), scope)
+            closed = lists.closed(due, verdicts, dict(refs), scope, by)
             made.append(lists.Audience(tuple(ids), verdicts, closed))
     return made
 

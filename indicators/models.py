@@ -34,6 +34,8 @@ class Contribution(models.Model):
         Credential, on_delete=models.PROTECT, null=True, related_name="+"
     )
     default_basis = ArrayField(models.TextField(), default=list)
+    # Its member chose to be named to the circle, for these objects and no others.
+    attributed = models.BooleanField(default=False, db_default=False)
     state = models.TextField(choices=State, default=State.PENDING)
     received_at = models.DateTimeField()
     accepted_at = models.DateTimeField(null=True)

@@ -58,6 +58,7 @@ class Contributions(ApiView):
             circle_id=circle_id,
             source="api",
             default_basis=basis,
+            attributed=wire.attribution_of(request.GET),
             now=timezone.now(),
         )
         found = contribute.status(asking(request), made)

@@ -66,6 +66,14 @@ def basis_of(params: QueryDict) -> tuple[str, ...]:
     return stated
 
 
+def attribution_of(params: QueryDict) -> bool:
+    """Whether the circle may be told who contributes this; hidden where nothing is said."""
+    stated = params.get("attributed", "false")
+    if stated not in ("true", "false"):
+        raise Refused("query.attributed", "`attributed` is true or false.", "attributed")
+    return stated == "true"
+
+
 def exact(body: bytes) -> HttpResponse:
     """A rendition's exact bytes, with their digest (RFC 9530)."""
     response = HttpResponse(body, content_type="application/stix+json;version=2.1")

@@ -462,6 +462,7 @@ _SETTINGS: Mapping[str, Compare] = {
     **dict.fromkeys(("drop_types", "drop_kinds", "drop_classes", "drop_properties"), _more),
     **dict.fromkeys(("reject_classes", "deny_recipients", "deny_circles"), _more),
     "two_people": _switch,
+    "stay_hidden": _switch,
     "allow_recipients": _only,
     "deny_kinds": _each(_more),
     "in_circles": _each(_parts(deny_recipients=_more, allow_recipients=_only, drop_kinds=_more)),

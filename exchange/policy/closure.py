@@ -28,6 +28,8 @@ class Due:
     # The id under which the forum knows it; observables get theirs from their content.
     forum_id: str
     name: str
+    # The contributor, where it is named; else nobody.
+    by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,13 @@ class _Passing:
     def shape(self, refs: Mapping[str, str], tokens: Scope) -> render.Shape | None:
         due = self.due
         return render.shape(
-            self.subject, due.verdict, due.standing, refs=refs, tokens=tokens, name=due.name
+            self.subject,
+            due.verdict,
+            due.standing,
+            refs=refs,
+            tokens=tokens,
+            name=due.name,
+            by=due.by,
         )
 
     def refers_to(self, names: frozenset[str]) -> bool:

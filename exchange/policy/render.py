@@ -18,6 +18,9 @@ from indicators.stix import ids, patterns
 
 GONE = object()
 NO_PATTERN = "[file:size < 0]"
+CONTRIBUTOR = "contributor"
+# What is folded from several contributions is nobody's own words.
+_COUNTED = frozenset({"sighting", "observed-data"})
 TOKEN_KINDS = {
     "email-addr": "email-address",
     "user-account": "handle",
@@ -69,7 +72,7 @@ class _Work:
     scope: Scope
 
 
-def shape(
+def shape(  # noqa: PLR0913 - everything that a rendition is made from
     obj: Mapping[str, Any] | Facts,
     verdict: Verdict,
     standing: Standing,
@@ -77,8 +80,13 @@ def shape(
     refs: Mapping[str, str],
     tokens: Scope,
     name: str = "",
+    by: str = "",
 ) -> Shape | None:
-    """What a rendition says; none if nothing may pass, or if a needed end is not resolvable yet."""
+    """What a rendition says; none if nothing may pass, or if a needed end is not resolvable yet.
+
+    `by` names the contributor, where it chose to be named to this circle. It stands in the object
+    itself, so that it goes with it, and links it to nothing.
+    """
     if verdict.withheld is not None or verdict.missing(refs):
         return None
     subject = facts.read(obj)
@@ -88,6 +96,8 @@ def shape(
         return None
     content["object_marking_refs"] = [catalogue.tlp_id(verdict.tlp)]
     observable = catalogue.is_observable(content["type"])
+    if by and not observable and content["type"] not in _COUNTED:
+        content["external_references"] = [{"source_name": CONTRIBUTOR, "description": by}]
     return Shape(type=content["type"], content=content, is_observable=observable)
 
 

@@ -212,6 +212,7 @@ class MemberPolicy:
     days_at_most: int | None = None
     backfill: str = "none"
     two_people: bool = False
+    stay_hidden: bool = False
     statistics: Own = Own()
     reasons: tuple[tuple[str, str], ...] = ()
 
@@ -308,7 +309,7 @@ _LISTS = (
 )
 _PLAIN = (
     *("tlp_at_least", "min_circle", "dates", "counts", "url_path_segments", "days_at_most"),
-    *("backfill", "two_people"),
+    *("backfill", "two_people", "stay_hidden"),
 )
 _TABLES = ("deny_kinds", "in_circles", "delay_seconds", "statistics", "reasons", "because")
 _POLICY_FIELDS = frozenset((*_LISTS, *_PLAIN, *_TABLES, "version", "title", "allow_recipients"))
@@ -348,8 +349,9 @@ def _check_policy(document: Mapping[str, Any]) -> None:
             raise Refused("policy.form", "A circle has no such setting.", f"in_circles.{circle}")
         _check_lists(row, tuple(_IN_CIRCLE), f"in_circles.{circle}.")
     _check_numbers(document)
-    if type(document.get("two_people", False)) is not bool:
-        raise Refused("policy.form", "This is true or false.", "two_people")
+    for name in ("two_people", "stay_hidden"):
+        if type(document.get(name, False)) is not bool:
+            raise Refused("policy.form", "This is true or false.", name)
     _check_words(document, "tlp_at_least", TLP_ORDER)
     _check_words(document, "dates", ("day", "month", "none"))
     _check_words(document, "counts", ("decade", "none"))

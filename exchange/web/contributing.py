@@ -25,6 +25,7 @@ class _Draft:
     circle_id: UUID
     basis: tuple[str, ...]
     source: str
+    attributed: bool = False
 
 
 @wire.page(may="read-own-originals")
@@ -87,6 +88,7 @@ def file(request: HttpRequest) -> HttpResponse:
         circle_id=form.circle_id(),
         basis=tuple(form.cleaned_data["basis"]),
         source="file",
+        attributed=form.cleaned_data["attributed"],
     )
     now = timezone.now()
     try:
@@ -117,7 +119,8 @@ def _values_checked(request: HttpRequest, step: str) -> HttpResponse:
     now = timezone.now()
     stated = converter.Stated(form.cleaned_data["base_rate"], form.cleaned_data["phase"])
     body = converter.bundle(kept, stated, ids=[uuid4() for _ in kept], bundle_id=uuid4(), now=now)
-    draft = _Draft(body, form.circle_id(), tuple(form.cleaned_data["basis"]), "form")
+    basis = tuple(form.cleaned_data["basis"])
+    draft = _Draft(body, form.circle_id(), basis, "form", form.cleaned_data["attributed"])
     if step == "send":
         return _send(request, draft, now=now)
     context = {
@@ -134,7 +137,8 @@ def _carried(form: forms.Stated) -> tuple[tuple[str, str], ...]:
     """What was stated, for the next screen's hidden fields."""
     stated = form.cleaned_data
     single = ((name, stated[name]) for name in ("circle", "base_rate", "phase"))
-    return (*single, *(("basis", one) for one in stated["basis"]))
+    named = (("attributed", "on"),) if stated["attributed"] else ()
+    return (*single, *named, *(("basis", one) for one in stated["basis"]))
 
 
 def _check(
@@ -173,6 +177,7 @@ def _preview(request: HttpRequest, draft: _Draft, *, now: datetime) -> contribut
         draft.body,
         circle_id=draft.circle_id,
         default_basis=draft.basis,
+        attributed=draft.attributed,
         after=int(start) if len(start) < 9 and start.isdecimal() else 0,
         now=now,
     )
@@ -185,6 +190,7 @@ def _send(request: HttpRequest, draft: _Draft, *, now: datetime) -> HttpResponse
         circle_id=draft.circle_id,
         source=draft.source,
         default_basis=draft.basis,
+        attributed=draft.attributed,
         now=now,
     )
     messages.success(request, "Sent. Every object is accounted for below.", extra_tags="good")

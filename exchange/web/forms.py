@@ -71,6 +71,12 @@ class Addressed(forms.Form):
         help_text="Used for each object that states none. Without one, indicators wait.",
     )
 
+    attributed = forms.BooleanField(
+        label="Tell this circle that it comes from us",
+        required=False,
+        help_text="Else nobody is told who contributed it. It cannot be taken back once it left.",
+    )
+
     def circle_id(self) -> UUID:
         """The circle that was chosen."""
         return UUID(self.cleaned_data["circle"])
