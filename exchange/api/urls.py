@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, URLResolver, path
 
-from exchange.api import ledger, tokens, views
+from exchange.api import ledger, search, tokens, views
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("contributions/", views.Contributions.as_view(), name="api-contributions"),
@@ -12,6 +12,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
         name="api-contribution",
     ),
     path("objects/<str:stix_id>/", views.HeldObject.as_view(), name="api-object"),
+    path("search/", search.Search.as_view(), name="api-search"),
+    path("lookups/", search.Lookups.as_view(), name="api-lookups"),
     path("tokens/", tokens.Tokens.as_view(), name="api-tokens"),
 ]
 # The log (members only) and the JWKS stand beside /api/.

@@ -1,5 +1,6 @@
 """The REST API on the wire: each field is written out; refusals become JSON once."""
 
+from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any
 from uuid import UUID
@@ -7,7 +8,7 @@ from uuid import UUID
 import orjson
 from django.http import HttpResponse, QueryDict
 
-from exchange import tokens
+from exchange import search, tokens
 from exchange.contribute import Status
 from exchange.proof import oprf
 from exchange.proof.keys import b64, b64url, unb64url
@@ -15,6 +16,8 @@ from exchange.proof.refused import Forbidden, NotFound, Refused
 from indicators.stix import vocab
 
 _STATUSES = {"body.size": 413, "body.length": 411, "token.quota": 429, "token.busy": 429}
+# A list of 10,000 values, each as long as most are.
+MOST_LOOKUP_OCTETS = 2_097_152
 # A full batch has less than half of it.
 MOST_TOKEN_OCTETS = 1_048_576
 _FAILURES = {
@@ -124,6 +127,67 @@ def token_question(body: bytes) -> tuple[UUID, str, list[bytes]]:
 def token_answer(found: tokens.Evaluated, *, epoch: str) -> dict[str, Any]:
     """The points in the order of the question."""
     return {"epoch": epoch, "points": [b64url(x) for x in found.points], "left": found.left}
+
+
+def search_query(params: QueryDict) -> tuple[search.Query, bool]:
+    """What is searched for, and whether the hits are counted too (`facets=true`)."""
+    given = {name: [str(one) for one in values] for name, values in params.lists()}
+    counted = given.pop("facets", ["false"])
+    if counted not in (["true"], ["false"]):
+        raise Refused("query.facets", "Say true or false.", "facets")
+    return search.query(given), counted == ["true"]
+
+
+def search_page(found: search.Found, counted: search.Facets | None) -> bytes:
+    """An envelope: the exact bytes of the hits, newest first, and where the next page begins."""
+    head: dict[str, Any] = {"more": found.next is not None}
+    if found.next is not None:
+        head["next"] = str(found.next)
+    if counted is not None:
+        head["facets"] = {
+            name: {one.word: one.count for one in counted.of(name)}
+            for name in ("type", "kind", "phase")
+        }
+        head |= {"total": counted.total, "total_is_whole": counted.is_whole}
+    objects = b",".join(one.body for one in found.items)
+    return orjson.dumps(head)[:-1] + b',"objects":[' + objects + b"]}"
+
+
+def lookup_question(body: bytes) -> list[str]:
+    """The values of a list: a closed form, its faults named by their place."""
+    try:
+        asked = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        raise Refused("body.json", "The body is not JSON.") from None
+    if not isinstance(asked, dict) or asked.keys() != {"values"}:
+        raise Refused("body.form", "Say `values`, and nothing else.")
+    values = asked["values"]
+    if not isinstance(values, list):
+        raise Refused("body.form", "Values are a list.", "values")
+    for place, value in enumerate(values[: search.AT_ONCE]):
+        if not isinstance(value, str):
+            raise Refused("body.form", "A value is a text.", f"values[{place}]")
+    return values
+
+
+def lookup_answer(answers: Sequence[search.Answer]) -> dict[str, Any]:
+    """The answers in the order of the question; a value is not said again."""
+    return {
+        "hits": sum(1 for one in answers if one.state == "hit"),
+        "values": [_answer(one) for one in answers],
+    }
+
+
+def _answer(one: search.Answer) -> dict[str, Any]:
+    said: dict[str, Any] = {"state": one.state}
+    if one.code:
+        said["code"] = one.code
+    if one.sentence:
+        said["sentence"] = one.sentence
+    if one.kind:
+        said |= {"kind": one.kind, "more": one.more}
+        said["objects"] = [{"id": hit.stix_id, "type": hit.stix_type} for hit in one.hits]
+    return said
 
 
 def _uuid(value: object) -> UUID:
