@@ -4,7 +4,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
-from exchange import inbox, recall
+from exchange import inbox, recall, search
 from exchange.web import wire
 from exchange.web.recalls import circles_of
 
@@ -47,6 +47,7 @@ def held_object(request: HttpRequest, stix_id: str) -> HttpResponse:
     view = inbox.held(principal, stix_id, now=now)
     context = {
         "view": view,
+        "shares": search.shares(principal, stix_id, view.body, now=now),
         "now": now,
         "says": circles_of(principal, stix_id) if principal.may("contribute") else (),
         "recalled": [one for one in recall.told(principal, most=200) if one.stix_id == stix_id],

@@ -106,6 +106,25 @@ class Values(forms.Form):
     )
 
 
+class ValueList(forms.Form):
+    """A list of values that are checked against what is held."""
+
+    values = forms.CharField(
+        label="Values",
+        max_length=1_000_000,
+        required=False,
+        help_text="One a line, or with commas, at most 10,000. Written harmless is fine. Values of "
+        "people only as tokens: weir-tokenise with --tokens-only makes such a list.",
+        widget=forms.Textarea(attrs={"class": "mono", "spellcheck": "false"}),
+    )
+    file = forms.FileField(
+        label="Or a text file",
+        required=False,
+        help_text="The same, in UTF-8, at most 1 MB.",
+        widget=forms.FileInput(attrs={"data-says": "file-said", "accept": ".txt,.csv,text/plain"}),
+    )
+
+
 class Stated(Addressed):
     """What is said of all pasted values together."""
 

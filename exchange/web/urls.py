@@ -15,6 +15,7 @@ from exchange.web import (
     policies,
     recalls,
     replay,
+    search,
     tokens,
 )
 from exchange.web import statistics as lane
@@ -31,6 +32,8 @@ urlpatterns = [
     path("campaigns/<str:stix_id>/bundle/", analyst.campaign_bundle, name="campaign-bundle"),
     path("objects/<str:stix_id>/", analyst.held_object, name="object"),
     path("objects/<str:stix_id>/say/", recalls.say, name="say"),
+    path("search/", search.search_page, name="search"),
+    path("search/list/", search.list_page, name="search-list"),
     path("recalls/", recalls.recalls, name="recalls"),
     path("recalls/of/<uuid:object_id>/", recalls.order, name="recall-order"),
     path("recalls/feedback/<uuid:task_id>/", recalls.answer, name="feedback-answer"),

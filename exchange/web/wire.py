@@ -109,6 +109,7 @@ def render(
             "principal": principal,
             "own": _member_name(request),
             "can_contribute": principal.may("contribute"),
+            "may_search": principal.member_id is not None and principal.may("read-holding"),
             "sees_holds": principal.may("read-holds"),
         }
     response = django_render(request, template, {**frame, **context}, status=status)
@@ -158,7 +159,7 @@ def _words(principal: Principal) -> list[tuple[str, str, str, tuple[str, ...]]]:
         words.append(("Settings", "settings", "settings", ("/people/",)))
         return words
     if principal.may("read-holding"):
-        words.append(("Campaigns", "campaigns", "campaigns", ("/objects/",)))
+        words.append(("Campaigns", "campaigns", "campaigns", ("/objects/", "/search/")))
     if principal.may("contribute"):
         words.append(
             ("Contribute", "contribute", "contributions", ("/contribute/", "/mine/", "/recalls/"))

@@ -24,6 +24,7 @@ BACKEND = "django.contrib.auth.backends.ModelBackend"
 FOR_ALL = ["/", "/help/", "/policy/", "/settings/", "/people/", "/statistics/", "/tokens/"]
 OF_A_MEMBER = ["/subscriptions/", "/credentials/"]
 READING = ["/campaigns/", "/contributions/", "/entries/", "/entries/?slot=to", "/holds/"]
+READING += ["/search/", "/search/?q=relay", "/search/list/"]
 TAKING_BACK = ["/recalls/"]
 GIVING = ["/contribute/values/", "/contribute/file/"]
 MAY = {

@@ -42,6 +42,7 @@ def doors(user: User) -> dict[str, Callable[[str], Answer]]:
         "taxii versions": lambda i: ask(machine, f"{holding}objects/{i}/versions/"),
         "taxii own": lambda i: ask(machine, f"{ROOT}collections/own/objects/{i}/"),
         "rest": lambda i: ask(machine, f"/api/objects/{i}/"),
+        "search": lambda i: ask(machine, f"/api/search/?value={i}"),
         "page": lambda i: ask(person, f"/objects/{i}/"),
         "campaign page": lambda i: ask(person, f"/campaigns/{i}/"),
         "export": lambda i: ask(person, f"/campaigns/{i}/bundle/"),

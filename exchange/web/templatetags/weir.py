@@ -83,6 +83,13 @@ def said(word: str) -> str:
 
 
 @register.filter
+def found(state: str) -> str:
+    """What the holding says of a value."""
+    words = {"hit": "held", "miss": "not held", "unknown": "no known value"}
+    return words.get(state, "not checked")
+
+
+@register.filter
 def when(at: datetime | None) -> str:
     """A moment: UTC in the page and in its title, the reader's own zone once the script has run."""
     if at is None:
