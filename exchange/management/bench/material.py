@@ -8,6 +8,13 @@ from typing import Any
 from exchange.policy.catalogue import CONTEXT
 
 _TEXT = "Seen in front of several hundred accounts that were made within one day."
+# With this text instead an indicator has about 1.35 KB.
+LONG = (
+    f"{_TEXT} The accounts paid with cards of one issuer and asked for the same few subjects in"
+    " turn, at a steady pace through the night, and went silent together when the first of them"
+    " was closed; the next day others came back from the neighbouring range with the same client"
+    " and went on where these had stopped."
+)
 _KINDS = (
     ("egress-range", "S1", "access-provisioning"),
     ("reseller-domain", "S2", "resale"),
@@ -15,10 +22,10 @@ _KINDS = (
 )
 
 
-def indicators(count: int, *, seed: int = 1) -> list[dict[str, Any]]:
+def indicators(count: int, *, seed: int = 1, text: str = _TEXT) -> list[dict[str, Any]]:
     """Indicators of three kinds in turn, each with a pattern, a context and texts that stay."""
     draw = random.Random(seed)  # noqa: S311 - the same objects in every run
-    return [_indicator(draw, index) for index in range(count)]
+    return [_indicator(draw, index) | {"description": text} for index in range(count)]
 
 
 def octets(objects: list[dict[str, Any]]) -> int:
@@ -37,7 +44,7 @@ def _indicator(draw: random.Random, index: int) -> dict[str, Any]:
         "created": day,
         "modified": day,
         "name": f"Relay {index}",
-        "description": _TEXT,
+        "description": "",
         "labels": ["relay", "seen-twice"],
         "indicator_types": ["malicious-activity"],
         "confidence": draw.randint(30, 100),

@@ -23,8 +23,8 @@ class Command(BaseCommand):
     """Make a database, hand over to `bench_run`, drop the database."""
 
     help = (
-        "Measure: `policy` (deciding and rendering), `preview` (a draft floor over what is stored)."
-        " Prints ratios, and the bars they must meet."
+        "Measure: `intake` (from POST to stored), `policy` (deciding and rendering), `preview` (a"
+        " draft floor over what is stored). Prints ratios, and the bars they must meet."
     )
     requires_system_checks: list[str] = []
 

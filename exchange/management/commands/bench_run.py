@@ -9,17 +9,18 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from exchange.management.bench import policy, preview, taxii
+from exchange.management.bench import intake, policy, preview, taxii
 from exchange.management.bench.report import Report
 
 BENCHES: dict[str, Callable[..., None]] = {
+    "intake": intake.run,
     "policy": policy.run,
     "preview": preview.run,
     "superseded": taxii.run_superseded,
     "taxii": taxii.run,
 }
 # What a benchmark asks for beside the number of objects.
-MORE = {"policy": (), "preview": ("recipients", "audiences"), "superseded": (), "taxii": ()}
+MORE = {"preview": ("recipients", "audiences")}
 
 
 class Command(BaseCommand):
@@ -40,7 +41,7 @@ class Command(BaseCommand):
         gc.collect()
         gc.freeze()  # what was loaded to start is no part of any measurement
         report = Report(self.stdout.write, [])
-        more = {name: options[name] for name in MORE[options["name"]]}
+        more = {name: options[name] for name in MORE.get(options["name"], ())}
         BENCHES[options["name"]](options["objects"], report, **more)
         if report.missed:
             sys.exit(1)
