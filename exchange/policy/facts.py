@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from ipaddress import ip_network
 from typing import Any
 
@@ -94,8 +95,7 @@ def qualifiers(node: patterns.Node) -> Iterator[str]:
 def _literals(pattern: patterns.Pattern) -> Iterator[Literal]:
     index = 0
     for comparison in pattern.comparisons():
-        entry = catalogue.compared(comparison.object_type, place_of(comparison))
-        place = place_in_words(comparison)
+        place, entry = _known_place(comparison.object_type, comparison.path)
         for value in values_of(comparison):
             fits = entry is not None and _fits(entry, comparison.operator, value)
             yield Literal(
@@ -117,16 +117,19 @@ def _fits(entry: Entry, operator: str, value: Any) -> bool:  # noqa: ANN401 - an
     return operator in entry.operators and entry.fits(value)
 
 
-def place_of(comparison: patterns.Comparison) -> tuple[str, ...]:
-    """The object path of a comparison as the catalogue writes it; an odd step stays unknown."""
-    return tuple(
-        "[]" if isinstance(step, int) or step == "*" else _step(step) for step in comparison.path
-    )
-
-
 def place_in_words(comparison: patterns.Comparison) -> str:
-    """The same with the type before it: `file:hashes.MD5`."""
-    return f"{comparison.object_type}:{'.'.join(place_of(comparison))}"
+    """The object path of a comparison with its type before it: `file:hashes.MD5`."""
+    return _known_place(comparison.object_type, comparison.path)[0]
+
+
+@lru_cache(maxsize=1_024)
+def _known_place(object_type: str, path: tuple[str | int, ...]) -> tuple[str, Entry | None]:
+    """A place such as `file:hashes.MD5` in words, and what the catalogue says of it.
+
+    An odd step stays unknown.
+    """
+    steps = tuple("[]" if isinstance(step, int) or step == "*" else _step(step) for step in path)
+    return f"{object_type}:{'.'.join(steps)}", catalogue.compared(object_type, steps)
 
 
 def _step(step: str) -> str:

@@ -25,13 +25,12 @@ _EVIDENCE = "model-provenance-evidence"
 _FORMAL = frozenset({"id", "type", "spec_version", "created", "modified", "pattern"})
 
 
-def problems(obj: Mapping[str, Any]) -> tuple[Problem, ...]:
+def problems(obj: Mapping[str, Any] | Facts) -> tuple[Problem, ...]:
     """Why an object is refused and not stored; the sentences never repeat what they found."""
-    stix_type = str(obj.get("type", ""))
-    if stix_type in CONTENT_TYPES:
+    subject = facts.read(obj)
+    if subject.stix_type in CONTENT_TYPES:
         sentence = "Objects of this type are content, and content is not exchanged."
         return (Problem("policy.content", "type", sentence),)
-    subject = facts.read(obj)
     found = [*_secrets(subject)]
     if _is_evidence(subject):
         found += _canaries(subject)
@@ -51,13 +50,25 @@ def looped(obj: Mapping[str, Any], *, issuer: str, held: frozenset[str]) -> Prob
 
 def _secrets(subject: Facts) -> Iterator[Problem]:
     sentence = "This looks like a credential or key. It was not kept; please rotate it."
-    for path, text in _strings(subject):
+    strings = list(_strings(subject))
+    # Nearly every object is clean: then its strings are read once, all on end. A line for each:
+    # what one of them sets off the whole does, for lines bound words, and no run crosses them.
+    if not _may_hide("\n".join([text for _, text in strings])):
+        return
+    for path, text in strings:
         if is_secret(text):
             yield Problem("policy.secret", path, sentence)
 
 
+def _may_hide(text: str) -> bool:
+    """Whether a closer look may find a credential: never no where `is_secret` says yes."""
+    return len(text) > detectors.LONGEST or detectors.may_be_secret(text)
+
+
 def is_secret(text: str) -> bool:
     """Whether a text holds a credential, by its form or by its randomness."""
+    if not _may_hide(text):
+        return False
     for form in detectors.readings(text[: detectors.LONGEST]):
         if detectors.SECRET in detectors.findings(form):
             return True
@@ -90,26 +101,26 @@ def _is_mixed(text: str) -> bool:
 
 def _strings(subject: Facts) -> Iterator[tuple[str, str]]:
     for leaf in subject.leaves:
-        if isinstance(leaf.value, str) and not _is_formal(subject, leaf):
-            yield leaf.path, _named(subject, leaf)
-        yield from ((leaf.path, part) for part in leaf.parts if isinstance(part, str))
+        if isinstance(leaf.value, str) and not _is_formal(leaf):
+            yield leaf.path, _named(leaf)
+        if leaf.entry is None:  # else the catalogue knows each of its names
+            yield from ((leaf.path, part) for part in leaf.parts if isinstance(part, str))
     yield from _pattern_strings(subject)
 
 
-def _named(subject: Facts, leaf: Leaf) -> str:
+def _named(leaf: Leaf) -> str:
     # {"x_api_key": "..."} is a secret by its name, as `api_key = ...` in a text would be.
     key = str(leaf.parts[-1])
-    unknown = catalogue.entry(subject.stix_type, leaf.parts) is None
+    unknown = leaf.entry is None
     return f"secret: {leaf.value}" if unknown and _SECRET_NAME.search(key) else str(leaf.value)
 
 
-def _is_formal(subject: Facts, leaf: Leaf) -> bool:
+def _is_formal(leaf: Leaf) -> bool:
     if leaf.parts[0] in _FORMAL:
         return True
-    entry = catalogue.entry(subject.stix_type, leaf.parts)
-    if entry is None or entry.grammar in ("text", "any", "url"):
+    if leaf.entry is None or leaf.entry.grammar in ("text", "any", "url"):
         return catalogue.fits("ref", leaf.value)
-    return catalogue.fits(entry.grammar, leaf.value)
+    return leaf.fits
 
 
 def _pattern_strings(subject: Facts) -> Iterator[tuple[str, str]]:
@@ -120,7 +131,7 @@ def _pattern_strings(subject: Facts) -> Iterator[tuple[str, str]]:
         value = str(literal.value)
         entry = literal.entry
         formal = entry is not None and entry.grammar not in ("text", "any", "url")
-        if not (formal and entry is not None and catalogue.fits(entry.grammar, literal.value)):
+        if not (formal and entry is not None and entry.fits(literal.value)):
             yield f"pattern[{literal.index}]", value
         # What is judged as a literal is taken out of the text, so that `cluster_token = '…'`
         # does not read as a password, and so is a path that the catalogue knows, for
