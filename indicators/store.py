@@ -1,26 +1,76 @@
 """Store a contribution: every object stored or refused, all at once, sealed and indexed."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 from secrets import choice
-from typing import Any
-from uuid import UUID
+from typing import Any, TypeVar
+from uuid import UUID, uuid4
 
 import orjson
+from django.db import connection
 
 from exchange.proof import jcs
 from exchange.proof.refused import Refused
-from indicators.models import Contribution, ForumObject, Item, Observable, Original, Version
+from indicators.models import Contribution, ForumObject, Item, Original, Version
 from indicators.stix import patterns
 from indicators.stix.validate import Problem
 from members.models import Member
-from members.seals import Seal, for_member, index_digest
+from members.seals import for_member, index_digest
 
+_Row = TypeVar("_Row")
 _LETTERS = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
 _PREFIX = {"campaign": "XC", "infrastructure": "XI"}
 _BATCH = 2_000
+_PLAIN_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", re.ASCII)
+# A number with a point or an exponent, or a text that looks like one.
+_FRACTION = re.compile(rb'(?:":|,|\[)-?[0-9]+[.eE]')
+_KNOWN_NAMES = """
+    SELECT id_digest, id, state FROM indicators_forumobject
+    WHERE member_id = %s AND state <> 'withdrawn'
+        AND id_digest = ANY (SELECT decode(one, 'hex') FROM unnest(%s::text[]) one)
+"""
+_KNOWN_VERSIONS = """
+    SELECT object_id, modified_ns, id, content_digest FROM indicators_version
+    WHERE object_id = ANY (%s)
+"""
+_NUMBERS = """
+    SELECT nextval(pg_get_serial_sequence('indicators_version', 'id'))
+    FROM generate_series(1, %s)
+"""
+# Row-level security allows no COPY into its tables: columns are sent as lists, bytes as hex.
+_OBJECTS = """
+    INSERT INTO indicators_forumobject
+        (member_id, id, id_digest, sealed_id, stix_type, name, state)
+    SELECT %s, id, decode(digest, 'hex'), decode(sealed, 'hex'), type, name, 'live'
+    FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::text[], %s::text[])
+        AS new (id, digest, sealed, type, name)
+"""
+_VERSIONS = """
+    INSERT INTO indicators_version
+        (member_id, contribution_id, id, object_id, position, modified_ns, content_digest, is_late)
+    SELECT %s, %s, id, object, position, ns, decode(digest, 'hex'), late
+    FROM unnest(%s::bigint[], %s::uuid[], %s::int[], %s::bigint[], %s::text[], %s::bool[])
+        AS new (id, object, position, ns, digest, late)
+"""
+_ORIGINALS = """
+    INSERT INTO indicators_original (member_id, version_id, sealed)
+    SELECT %s, id, decode(sealed, 'hex')
+    FROM unnest(%s::bigint[], %s::text[]) AS new (id, sealed)
+"""
+_OBSERVABLES = """
+    INSERT INTO indicators_observable (member_id, version_id, kind, digest)
+    SELECT %s, id, kind, decode(digest, 'hex')
+    FROM unnest(%s::bigint[], %s::text[], %s::text[]) AS new (id, kind, digest)
+"""
+_ITEMS = """
+    INSERT INTO indicators_item (contribution_id, member_id, position, success, version_id, sealed)
+    SELECT %s, %s, position, success, version, decode(sealed, 'hex')
+    FROM unnest(%s::int[], %s::bool[], %s::bigint[], %s::text[])
+        AS new (position, success, version, sealed)
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +80,8 @@ class Candidate:
     position: int
     obj: Mapping[str, Any]
     problem: Problem | None
+    # Its pattern, where whoever judged it has read it already.
+    pattern: patterns.Pattern | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +95,31 @@ class Stored:
     problem: Problem | None = None
     is_repeat: bool = False
     is_late: bool = False
+    # Its name was not known before this contribution.
+    is_new_object: bool = False
+    # Of the object's canonical bytes; empty where it was refused.
+    sha256: str = ""
+
+
+def canonical(obj: Mapping[str, Any]) -> bytes:
+    """The canonical bytes (RFC 8785) of a parsed object.
+
+    The fast writer differs only in how it lays out some numbers and sorts names beyond ASCII:
+    where its text may hold such, the exact one writes. Whole numbers were bounded by the parser.
+    """
+    text = orjson.dumps(obj, option=orjson.OPT_SORT_KEYS)
+    if text.isascii() and _FRACTION.search(text) is None:
+        return text
+    return jcs.encode(obj)
 
 
 def instant_ns(text: str) -> int:
     """A STIX timestamp (section 3.2 of STIX 2.1, any number of digits) in nanoseconds."""
     whole, _, fraction = text.rstrip("Z").partition(".")
-    moment = datetime.strptime(whole, "%Y-%m-%dT%H:%M:%S").replace(tzinfo=UTC)
+    if _PLAIN_TIME.fullmatch(whole):
+        moment = datetime.fromisoformat(f"{whole}+00:00")
+    else:  # the older reader says what is no time
+        moment = datetime.strptime(whole, "%Y-%m-%dT%H:%M:%S").replace(tzinfo=UTC)
     return int(moment.timestamp()) * 1_000_000_000 + int((fraction + "0" * 9)[:9])
 
 
@@ -102,6 +173,45 @@ def item_text(item: Item) -> dict[str, str]:
     return opened
 
 
+@dataclass(frozen=True, slots=True)
+class _Named:
+    """An object that a name in the contribution leads to."""
+
+    id: UUID
+    state: str
+    is_new: bool
+
+
+def insert(statement: str, same: Sequence[Any], *columns: Sequence[Any]) -> None:
+    """Insert rows in one statement: what is the same in all of them, then a list for each column.
+
+    Bytes go as hex, which the statement decodes.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(statement, [*same, *map(_list, columns)])
+
+
+def _list(column: Sequence[Any]) -> str:
+    """A column as the text of an array: the driver would look at each value several times."""
+    if isinstance(column[0], bytes):
+        return f"{{{','.join([value.hex() for value in column])}}}"
+    return f"{{{','.join([_cell(value) for value in column])}}}"
+
+
+def _cell(value: UUID | datetime | str | int | None) -> str:
+    if value is None:
+        return "NULL"
+    if isinstance(value, str):
+        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+        return f'"{escaped}"'
+    return f'"{value.isoformat()}"' if isinstance(value, datetime) else str(value)
+
+
+def batched(rows: Sequence[_Row], size: int) -> Iterator[Sequence[_Row]]:
+    """The rows in parts of a bounded size; nothing of none."""
+    return (rows[start : start + size] for start in range(0, len(rows), size))
+
+
 class _Names:
     """The objects that the names in one contribution lead to, and those made for new names."""
 
@@ -109,23 +219,26 @@ class _Names:
         self.member = member
         self.seal = for_member(member.id)
         self.now = now
-        self.made: list[ForumObject] = []
+        self.made: list[tuple[UUID, bytes, bytes, str, str]] = []
         digests = {name_digest(member.id, str(c.obj["id"])) for c in candidates if not c.problem}
-        found = ForumObject.objects.filter(member=member, id_digest__in=list(digests)).exclude(
-            state=ForumObject.State.WITHDRAWN
-        )
-        self.by_digest = {bytes(row.id_digest): row for row in found}
+        with connection.cursor() as cursor:
+            cursor.execute(_KNOWN_NAMES, [member.id, [digest.hex() for digest in digests]])
+            self.by_digest = {
+                bytes(digest): _Named(key, state, is_new=False)
+                for digest, key, state in cursor.fetchall()
+            }
 
-    def object_of(self, obj: Mapping[str, Any]) -> ForumObject:
-        digest = name_digest(self.member.id, str(obj["id"]))
-        row = self.by_digest.get(digest)
-        if row is None:
-            row = ForumObject(member=self.member, id_digest=digest, stix_type=obj["type"])
-            row.sealed_id = self.seal.seal(str(obj["id"]).encode(), aad=_name_aad(row.id))
-            row.name = _minted_name(str(obj["type"]), self.now)
-            self.by_digest[digest] = row
-            self.made.append(row)
-        return row
+    def object_of(self, obj: Mapping[str, Any], known_as: str) -> _Named:
+        stix_id = str(obj["id"]).encode()
+        digest = index_digest("original-id", self.member.id, stix_id)
+        found = self.by_digest.get(digest)
+        if found is None:
+            found = _Named(uuid4(), ForumObject.State.LIVE, is_new=True)
+            sealed = self.seal.seal(stix_id, aad=_name_aad(found.id))
+            name = _minted_name(str(obj["type"]), self.now)
+            self.made.append((found.id, digest, sealed, known_as, name))
+            self.by_digest[digest] = found
+        return found
 
 
 def accept(
@@ -140,48 +253,79 @@ def accept(
     Same id and `modified` with the same content is a repeat, with other content it is refused.
     """
     names = _Names(contribution.member, candidates, now=now)
-    known = _known_versions(names.by_digest.values())
+    known = _known_versions([row.id for row in names.by_digest.values()])
     newest = _newest(known)
     results: list[Stored] = []
-    rows: list[tuple[Version, bytes, Mapping[str, Any]]] = []
-    for candidate in sorted(candidates, key=_by_version):
+    fresh: list[_Fresh] = []
+    ids = _Ids(len(candidates))
+    for ns, candidate in sorted(map(_at, candidates), key=_by_version):
         if candidate.problem is not None:
             results.append(_refused(candidate, candidate.problem))
             continue
-        row = names.object_of(candidate.obj)
+        obj = candidate.obj
+        stix_type = str(obj["type"])
+        row = names.object_of(obj, stix_type if is_known(stix_type) else "other")
         if row.state == ForumObject.State.RECALLED:
             results.append(_refused(candidate, _RECALLED))
             continue
-        body = jcs.encode(candidate.obj)
-        digest = index_digest("content", contribution.member_id, sha256(body).digest())
-        ns = version_ns(candidate.obj)
+        body = canonical(obj)
+        plain = sha256(body)
+        digest = index_digest("content", contribution.member_id, plain.digest())
         twin = known.get((row.id, ns))
+        is_late = ns < newest.get(row.id, 0)
         if twin is not None:
-            is_late = ns < newest.get(row.id, 0)
-            results.append(_repeat(candidate, row, twin, digest=digest, is_late=is_late))
+            version_id, content = twin
+            is_repeat = content == digest
+        else:
+            version_id, is_repeat = ids.next(), False
+            known[(row.id, ns)] = version_id, digest
+            newest[row.id] = max(ns, newest.get(row.id, 0))
+            fresh.append(_Fresh(version_id, row.id, candidate, ns, digest, body, is_late=is_late))
+        if twin is not None and not is_repeat:
+            results.append(_refused(candidate, _OTHER_CONTENT))
             continue
-        version = Version(
-            object=row,
-            member=contribution.member,
-            contribution=contribution,
-            position=candidate.position,
-            modified_ns=ns,
-            content_digest=digest,
-            is_late=ns < newest.get(row.id, 0),
-        )
-        known[(row.id, ns)] = version
-        newest[row.id] = max(ns, newest.get(row.id, 0))
-        rows.append((version, body, candidate.obj))
         results.append(
-            Stored(candidate.position, candidate.obj, None, row.id, is_late=version.is_late)
+            Stored(
+                candidate.position,
+                obj,
+                version_id,
+                row.id,
+                is_repeat=is_repeat,
+                is_late=is_late,
+                is_new_object=row.is_new,
+                sha256=plain.hexdigest(),
+            )
         )
-    for made in names.made:
-        if not is_known(made.stix_type):
-            made.stix_type = "other"
-    ForumObject.objects.bulk_create(names.made, batch_size=_BATCH)
-    _write(rows, names.seal)
-    ids = {key: version.id for key, version in known.items()}
-    return tuple(sorted((_numbered(result, ids) for result in results), key=lambda r: r.position))
+    _write(contribution, names, fresh)
+    return tuple(sorted(results, key=lambda result: result.position))
+
+
+@dataclass(frozen=True, slots=True)
+class _Fresh:
+    """A version that is stored now."""
+
+    id: int
+    object_id: UUID
+    candidate: Candidate
+    ns: int
+    digest: bytes
+    body: bytes
+    is_late: bool
+
+
+class _Ids:
+    """Numbers for versions, fetched all at once when the first is needed."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.left: list[int] = []
+
+    def next(self) -> int:
+        if not self.left:
+            with connection.cursor() as cursor:
+                cursor.execute(_NUMBERS, [self.most])
+                self.left = [number for (number,) in reversed(cursor.fetchall())]
+        return self.left.pop()
 
 
 def record_items(
@@ -189,23 +333,21 @@ def record_items(
 ) -> None:
     """Account for every object in the contribution's status; its texts are sealed."""
     seal = for_member(contribution.member_id)
-    Item.objects.bulk_create(
-        (
-            Item(
-                contribution=contribution,
-                member_id=contribution.member_id,
-                position=result.position,
-                success=result.problem is None,
-                version_id=result.version_id,
-                sealed=seal.seal(
+    for part in batched(stored, _BATCH):
+        insert(
+            _ITEMS,
+            (contribution.id, contribution.member_id),
+            [result.position for result in part],
+            [result.problem is None for result in part],
+            [result.version_id for result in part],
+            [
+                seal.seal(
                     _status_text(result, messages.get(result.position, "")),
                     aad=_item_aad(contribution.id, result.position),
-                ),
-            )
-            for result in stored
-        ),
-        batch_size=_BATCH,
-    )
+                )
+                for result in part
+            ],
+        )
 
 
 def _status_text(result: Stored, message: str) -> bytes:
@@ -230,31 +372,25 @@ def _shown_version(obj: Mapping[str, Any]) -> str:
     return "1970-01-01T00:00:00.000Z"
 
 
-def _numbered(result: Stored, ids: Mapping[tuple[UUID, int], int]) -> Stored:
-    if result.problem is not None or result.object_id is None:
-        return result
-    return Stored(
-        result.position,
-        result.obj,
-        ids[(result.object_id, version_ns(result.obj))],
-        result.object_id,
-        is_repeat=result.is_repeat,
-        is_late=result.is_late,
-    )
+def _at(candidate: Candidate) -> tuple[int, Candidate]:
+    return (0 if candidate.problem else version_ns(candidate.obj)), candidate
 
 
-def _by_version(candidate: Candidate) -> tuple[int, int]:
+def _by_version(at: tuple[int, Candidate]) -> tuple[int, int]:
     """Older versions of an object first, so that a body that holds several makes none late."""
-    ns = 0 if candidate.problem else version_ns(candidate.obj)
+    ns, candidate = at
     return ns, candidate.position
 
 
-def _known_versions(objects: Iterable[ForumObject]) -> dict[tuple[UUID, int], Version]:
-    rows = Version.objects.filter(object__in=[row.id for row in objects])
-    return {(row.object_id, row.modified_ns): row for row in rows}
+def _known_versions(object_ids: Sequence[UUID]) -> dict[tuple[UUID, int], tuple[int, bytes]]:
+    if not object_ids:
+        return {}
+    with connection.cursor() as cursor:
+        cursor.execute(_KNOWN_VERSIONS, [list(object_ids)])
+        return {(key, ns): (pk, bytes(digest)) for key, ns, pk, digest in cursor.fetchall()}
 
 
-def _newest(known: Mapping[tuple[UUID, int], Version]) -> dict[UUID, int]:
+def _newest(known: Iterable[tuple[UUID, int]]) -> dict[UUID, int]:
     newest: dict[UUID, int] = {}
     for object_id, ns in known:
         newest[object_id] = max(ns, newest.get(object_id, 0))
@@ -278,44 +414,43 @@ def _refused(candidate: Candidate, problem: Problem) -> Stored:
     return Stored(candidate.position, candidate.obj, None, None, problem=problem)
 
 
-def _repeat(
-    candidate: Candidate, row: ForumObject, twin: Version, *, digest: bytes, is_late: bool
-) -> Stored:
-    if bytes(twin.content_digest) != digest:
-        return _refused(candidate, _OTHER_CONTENT)
-    return Stored(
-        candidate.position, candidate.obj, twin.pk, row.id, is_repeat=True, is_late=is_late
-    )
+def _write(contribution: Contribution, names: _Names, fresh: Sequence[_Fresh]) -> None:
+    own, act, seal = contribution.member_id, contribution.id, names.seal
+    for made in batched(names.made, _BATCH):
+        insert(_OBJECTS, (own,), *zip(*made, strict=True))
+    for part in batched(fresh, _BATCH):
+        insert(
+            _VERSIONS,
+            (own, act),
+            [one.id for one in part],
+            [one.object_id for one in part],
+            [one.candidate.position for one in part],
+            [one.ns for one in part],
+            [one.digest for one in part],
+            [one.is_late for one in part],
+        )
+        insert(
+            _ORIGINALS,
+            (own,),
+            [one.id for one in part],
+            [seal.seal(one.body, aad=_original_aad(one.id)) for one in part],
+        )
+        found = [(one.id, *value) for one in part for value in _observables_of(one.candidate)]
+        if found:
+            insert(_OBSERVABLES, (own,), *zip(*found, strict=True))
 
 
-def _write(rows: Sequence[tuple[Version, bytes, Mapping[str, Any]]], seal: Seal) -> None:
-    Version.objects.bulk_create((row for row, _, _ in rows), batch_size=_BATCH)
-    Original.objects.bulk_create(
-        (
-            Original(
-                version=row,
-                member_id=row.member_id,
-                sealed=seal.seal(body, aad=_original_aad(row.id)),
-            )
-            for row, body, _ in rows
-        ),
-        batch_size=_BATCH,
-    )
-    Observable.objects.bulk_create(
-        (
-            Observable(version=row, member_id=row.member_id, kind=kind, digest=digest)
-            for row, _, obj in rows
-            for kind, digest in sorted(set(_observables(obj)))
-        ),
-        batch_size=_BATCH,
-    )
+def _observables_of(candidate: Candidate) -> list[tuple[str, bytes]]:
+    return sorted(set(_observables(candidate.obj, candidate.pattern)))
 
 
-def _observables(obj: Mapping[str, Any]) -> Iterator[tuple[str, bytes]]:
+def _observables(
+    obj: Mapping[str, Any], tree: patterns.Pattern | None
+) -> Iterator[tuple[str, bytes]]:
     """The values in an observable or a pattern, as keyed hashes by their type."""
     if obj.get("pattern_type") == "stix":
         try:
-            tree = patterns.parse(str(obj["pattern"]))
+            tree = tree or patterns.parse(str(obj["pattern"]))
         except Refused:
             return
         for comparison in tree.comparisons():

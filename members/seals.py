@@ -4,7 +4,6 @@ import hmac
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import lru_cache
-from hashlib import sha256
 from secrets import token_bytes
 from types import MappingProxyType
 from uuid import UUID
@@ -92,7 +91,7 @@ def make_data_key(member_id: UUID) -> DataKey:
 def index_digest(purpose: str, member_id: UUID | None, value: bytes) -> bytes:
     """A keyed hash: equal values are found again, a database thief can test no guess."""
     scope = member_id.bytes if member_id else b""
-    return hmac.new(_index_key(purpose), scope + b"\n" + value, sha256).digest()
+    return hmac.digest(_index_key(purpose), scope + b"\n" + value, "sha256")
 
 
 @lru_cache(maxsize=32)

@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 from typing import Literal as OneOf
 from typing import NamedTuple
 
@@ -166,8 +167,12 @@ class Pattern:
         yield from _comparisons(self.root)
 
 
+@lru_cache(maxsize=1)
 def parse(text: str) -> Pattern:
-    """The tree of a pattern; Refused with a place when it is none, too long or too deep."""
+    """The tree of a pattern; Refused with a place when it is none, too long or too deep.
+
+    The last one is kept: whoever judges an object asks for its pattern several times in a row.
+    """
     if len(text) > LONGEST:
         raise Refused("pattern.long", f"The pattern is longer than {LONGEST:,} characters.")
     reader = _Reader(_tokens(text))
