@@ -82,7 +82,7 @@ def _taken_in(where: forum.Forum, size: int, report: Report) -> None:
     _say(report, size, spent, took=took, making=making, told=told)
 
 
-def _say(  # noqa: PLR0913 - figures of one run
+def _say(
     report: Report,
     size: int,
     spent: _Spent,
