@@ -5,7 +5,6 @@
 3. the ledger records it; what may leave waits for its window
 """
 
-import gc
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from django.db import transaction
 from django.db.models import Count
 from django.db.models.expressions import RawSQL
 
-from exchange import audiences, constants, departures, folds, holds, ledger, lens
+from exchange import audiences, collector, constants, departures, folds, holds, ledger, lens
 from exchange.celery import nudge
 from exchange.departures import Departure
 from exchange.models import Missing, Outcome, ReleaseItem, Revocation
@@ -182,23 +181,10 @@ def submit(  # noqa: PLR0913 - what is sent, where to, and what its contributor 
     return row.id
 
 
-def accept(contribution_id: UUID, *, now: datetime) -> bool:
-    """Take a kept contribution in; false where another worker has done it already.
-
-    Ten thousand objects are half a million values, all of them alive until the end: that the
-    collector of cycles walks them again and again took a fifth of the time.
-    """
-    is_on = gc.isenabled()
-    gc.disable()
-    try:
-        return _accept(contribution_id, now=now)
-    finally:
-        if is_on:
-            gc.enable()
-
-
+@collector.at_rest()
 @transaction.atomic
-def _accept(contribution_id: UUID, *, now: datetime) -> bool:
+def accept(contribution_id: UUID, *, now: datetime) -> bool:
+    """Take a kept contribution in; false where another worker has done it already."""
     row = (
         Contribution.objects.select_for_update(skip_locked=True, no_key=True, of=("self",))
         .filter(pk=contribution_id, state=Contribution.State.PENDING)

@@ -12,9 +12,10 @@ import structlog
 from django.conf import settings
 
 from exchange import audiences, delivery, ledger
-from exchange.models import Release, ReleaseItem, ReleaseRecipient, Twin
+from exchange.models import Release, ReleaseRecipient, Twin
 from exchange.proof import jcs
 from exchange.renditions import Part
+from indicators import store
 from indicators.models import Contribution
 from members.seals import Seal, for_member
 
@@ -23,6 +24,14 @@ log = structlog.get_logger()
 THE_CIRCLE = UUID(int=0)
 MOST_OBJECTS = 500
 MOST_OCTETS = 1_048_576
+
+
+_ITEMS = """
+    INSERT INTO exchange_releaseitem
+        (release_id, position, rendition_id, outcome_id, superseded, recalled)
+    SELECT %s, position, rendition, outcome, false, false
+    FROM unnest(%s::int[], %s::bigint[], %s::bigint[]) AS new (position, rendition, outcome)
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,12 +142,14 @@ def write(act: Act, parcel: Parcel, parts: Mapping[int, Part]) -> Release:
     to_fields = {**common, **items_of(listing)} if listing else {}
     seal_slots(release, {"to": to_fields, "from": whole, "audit": audit})
     release.save(force_insert=True)
-    ReleaseItem.objects.bulk_create(
-        ReleaseItem(
-            release=release, position=n, rendition=part.rendition, outcome_id=part.outcome_id
+    if to:
+        store.insert(
+            _ITEMS,
+            (release.id,),
+            [n for n, _ in enumerate(to)],
+            [part.rendition.pk for part in to],
+            [part.outcome_id for part in to],
         )
-        for n, part in enumerate(to)
-    )
     given = set(parcel.to)
     Twin.objects.bulk_create(
         Twin(release=release, rendition=part.rendition, outcome_id=part.outcome_id)

@@ -14,7 +14,7 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
 
-from exchange import audiences, feedback, folds, holds, lists, parcels, renditions
+from exchange import audiences, collector, feedback, folds, holds, lists, parcels, renditions
 from exchange.models import (
     Hold,
     Missing,
@@ -99,6 +99,7 @@ def set_free(*, now: datetime) -> None:
         waits.save(update_fields=["due_at"])
 
 
+@collector.at_rest()
 @transaction.atomic
 def release_contribution(contribution_id: UUID, *, now: datetime) -> int:
     """Release what is due of one contribution; the number of release rows written.

@@ -21,6 +21,23 @@ from indicators import store
 from indicators.models import ForumObject
 from indicators.stix import markings
 
+_BATCH = 1_000
+_RENDITIONS = """
+    INSERT INTO exchange_rendition (id, object_id, version_id, stix_id, stix_type, modified, body,
+        digest, content_digest, takes_back)
+    SELECT id, object, version, stix_id, type, modified, decode(body, 'hex'), decode(sha, 'hex'),
+        decode(content, 'hex'), false
+    FROM unnest(%s::bigint[], %s::uuid[], %s::bigint[], %s::text[], %s::text[], %s::text[],
+            %s::text[], %s::text[], %s::text[])
+        AS new (id, object, version, stix_id, type, modified, body, sha, content)
+"""
+_MINTED = """
+    UPDATE indicators_forumobject row
+    SET created_at = new.created, minted_at = new.minted
+    FROM unnest(%s::uuid[], %s::timestamptz[], %s::timestamptz[]) AS new (id, created, minted)
+    WHERE row.id = new.id
+"""
+
 
 @dataclass(frozen=True)
 class Part:
@@ -95,15 +112,38 @@ def make(
             outcome_id=key,
             original_id=str(one.obj["id"]),
             original_version=store.version_text(one.obj),
-            source=sha256(jcs.encode(one.contributed)).hexdigest(),
+            source=sha256(store.canonical(one.contributed)).hexdigest(),
             verdict=verdict.digest,
             rules=tuple(sorted({ruling.rule for _, ruling in verdict.rulings})),
             steering=_steering(one, verdict),
         )
-    Rendition.objects.bulk_create(fresh, batch_size=2_000)
+    _write(fresh)
     search.index(fresh)
     _remember_minted(leaving, moments)
     return parts
+
+
+def _write(fresh: Sequence[Rendition]) -> None:
+    """New renditions, with their numbers."""
+    if fresh:
+        ids = store.numbers("exchange_rendition", len(fresh))
+        for row, number in zip(fresh, ids, strict=True):
+            row.id = number
+            row._state.adding = False
+    for part in store.batched(fresh, _BATCH):
+        store.insert(
+            _RENDITIONS,
+            (),
+            [row.id for row in part],
+            [row.object_id for row in part],
+            [row.version_id for row in part],
+            [row.stix_id for row in part],
+            [row.stix_type for row in part],
+            [row.modified for row in part],
+            [bytes(row.body) for row in part],
+            [bytes(row.digest) for row in part],
+            [bytes(row.content_digest) for row in part],
+        )
 
 
 def _steering(one: lists.Leaving, verdict: Verdict) -> int:
@@ -274,4 +314,11 @@ def _remember_minted(
             row.created_at = row.created_at or one.nominal_at.replace(microsecond=0)
             row.minted_at = max(taken)
             rows[row.id] = row
-    ForumObject.objects.bulk_update(rows.values(), ["created_at", "minted_at"], batch_size=1_000)
+    for part in store.batched(list(rows.values()), _BATCH):
+        store.insert(
+            _MINTED,
+            (),
+            [row.id for row in part],
+            [row.created_at for row in part],
+            [row.minted_at for row in part],
+        )

@@ -36,10 +36,7 @@ _KNOWN_VERSIONS = """
     SELECT object_id, modified_ns, id, content_digest FROM indicators_version
     WHERE object_id = ANY (%s)
 """
-_NUMBERS = """
-    SELECT nextval(pg_get_serial_sequence('indicators_version', 'id'))
-    FROM generate_series(1, %s)
-"""
+_NUMBERS = "SELECT nextval(pg_get_serial_sequence(%s, 'id')) FROM generate_series(1, %s)"
 # Row-level security allows no COPY into its tables: columns are sent as lists, bytes as hex.
 _OBJECTS = """
     INSERT INTO indicators_forumobject
@@ -191,6 +188,13 @@ def insert(statement: str, same: Sequence[Any], *columns: Sequence[Any]) -> None
         cursor.execute(statement, [*same, *map(_list, columns)])
 
 
+def numbers(table: str, count: int) -> list[int]:
+    """So many ids for new rows of a table, in their order."""
+    with connection.cursor() as cursor:
+        cursor.execute(_NUMBERS, [table, count])
+        return [number for (number,) in cursor.fetchall()]
+
+
 def _list(column: Sequence[Any]) -> str:
     """A column as the text of an array: the driver would look at each value several times."""
     if isinstance(column[0], bytes):
@@ -322,9 +326,7 @@ class _Ids:
 
     def next(self) -> int:
         if not self.left:
-            with connection.cursor() as cursor:
-                cursor.execute(_NUMBERS, [self.most])
-                self.left = [number for (number,) in reversed(cursor.fetchall())]
+            self.left = numbers("indicators_version", self.most)[::-1]
         return self.left.pop()
 
 

@@ -59,7 +59,7 @@ class Verdict:
         lines = []
         for path, ruling in self.rulings:
             before, after = _around(ruling)
-            lines.append(before + jcs.encode(path) + after)
+            lines.append(before + _written(path) + after)
         rest = jcs.encode(self._whole())
         return sha256(b'{"rulings":[' + b",".join(lines) + b"]," + rest[1:]).hexdigest()
 
@@ -88,6 +88,12 @@ def _plain(ruling: Ruling) -> dict[str, Any]:
     if ruling.parameter is not None:
         plain["parameter"] = {"scale": ruling.parameter.scale, "step": ruling.parameter.step}
     return plain
+
+
+@lru_cache(maxsize=4_096)
+def _written(path: str) -> bytes:
+    """A path as canonical JSON: the same few hundred stand in nearly all objects."""
+    return jcs.encode(path)
 
 
 @lru_cache(maxsize=4_096)
