@@ -128,10 +128,12 @@ def asked_words(text: str) -> tuple[str, ...]:
 
 
 def phases(obj: Mapping[str, Any]) -> tuple[str, ...]:
-    """The phases that an object names, each once."""
+    """The forum's own phases that an object names, each once; techniques have others'."""
     context = obj.get("extensions", {}).get(catalogue.CONTEXT, {})
     named = [str(one.get("phase_name", "")) for one in obj.get("kill_chain_phases", ())]
-    return tuple(dict.fromkeys([*named, *map(str, context.get("phases_observed", ()))]))
+    known = catalogue.WORDS["phases"]
+    found = dict.fromkeys([*named, *map(str, context.get("phases_observed", ()))])
+    return tuple(phase for phase in found if phase in known)
 
 
 def _words(text: str) -> Iterator[str]:

@@ -159,7 +159,7 @@ def _words(principal: Principal) -> list[tuple[str, str, str, tuple[str, ...]]]:
         words.append(("Settings", "settings", "settings", ("/people/",)))
         return words
     if principal.may("read-holding"):
-        words.append(("Campaigns", "campaigns", "campaigns", ("/objects/", "/search/")))
+        words.append(("Campaigns", "campaigns", "campaigns", ("/objects/",)))
     if principal.may("contribute"):
         words.append(
             ("Contribute", "contribute", "contributions", ("/contribute/", "/mine/", "/recalls/"))
