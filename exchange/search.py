@@ -32,7 +32,7 @@ MOST = 1_000
 AT_ONCE = 10_000
 HITS = 10
 _BATCH = 2_000
-COUNTED = 10_000
+COUNTED = 1_000
 SHARES = 25
 _WORDS = 8
 _TYPE = re.compile(r"[a-z0-9-]{1,250}")
@@ -263,12 +263,12 @@ def find(principal: Principal, wanted: Query, *, via: str, now: datetime) -> Fou
     return Found(items, items[-1].number if len(rows) > wanted.limit else None)
 
 
-def facets(principal: Principal, wanted: Query) -> Facets:
-    """The hits of a query counted by type, kind and phase: over the holding, up to a bound."""
-    rows = _rows(principal, "weir_facets", [*_given(wanted), COUNTED + 1])
+def facets(principal: Principal, wanted: Query, *, most: int = COUNTED) -> Facets:
+    """The newest hits of a query, counted by type, kind and phase up to a bound."""
+    rows = _rows(principal, "weir_facets", [*_given(wanted), most + 1])
     total = next((count for name, _, count in rows if name == "all"), 0)
     words = tuple(Facet(*row) for row in rows if row[0] != "all")
-    return Facets(min(total, COUNTED), total <= COUNTED, words)
+    return Facets(min(total, most), total <= most, words)
 
 
 def cards(found: Found, *, now: datetime) -> tuple[Card, ...]:

@@ -85,4 +85,11 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.RunSQL(SQL, migrations.RunSQL.noop),
+        # Versions of before the mark was kept; set too often, it only costs a look.
+        migrations.RunSQL(
+            "UPDATE exchange_rendition older SET has_later = true WHERE NOT has_later AND EXISTS ("
+            "SELECT 1 FROM exchange_rendition newer WHERE newer.stix_id = older.stix_id "
+            "AND newer.modified > older.modified)",
+            migrations.RunSQL.noop,
+        ),
     ]

@@ -264,7 +264,9 @@ def _page(given: str) -> Asked | None:
     if whole is None:
         return None
     # A pattern that was cut says how an address begins: each beginning of this one may be it.
-    heads = [coarsen.page(whole, depth) or whole for depth in range(_DEEPEST_PAGE + 1)]
+    heads: list[str] = []
+    while not heads or heads[-1].rstrip("/") != whole.rstrip("/"):
+        heads.append(coarsen.page(whole, len(heads)) or whole)
     ends = [head.rstrip("/") + slash for head in heads for slash in ("", "/")]
     begins = dict.fromkeys(Value("url-head", one) for one in [*heads, *ends])
     return Asked("URL", (Value("url", whole), *begins))

@@ -1,5 +1,6 @@
 """Search in what a member holds: found by its value, its range, its words, and by nobody else."""
 
+import io
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 from django.conf import LazySettings
+from django.core.management import call_command
 from django.db import connection
 from pytest_django import DjangoAssertNumQueries
 
@@ -439,3 +441,21 @@ def test_what_is_there_from_before_is_indexed_part_by_part(way: Way) -> None:
     found = sorted(bytes(one) for one in SearchValue.objects.values_list("digest", flat=True))
     assert found == digests
     assert looked_up(way.cast.borealis, "203.0.113.7") == ["hit"]
+
+
+def test_the_worker_indexes_what_is_there_by_command(way: Way) -> None:
+    way.pass_on(sharing.range_indicator())
+    SearchValue.objects.all().delete()
+    SearchEntry.objects.all().delete()
+    said = io.StringIO()
+    with acting(Acting(), role="worker"):
+        call_command("search_fill", stdout=said)
+    assert "Nothing is left to index." in said.getvalue()
+    assert looked_up(way.cast.borealis, "203.0.113.7") == ["hit"]
+
+
+def test_counts_end_at_a_bound_and_say_so(way: Way) -> None:
+    way.pass_on(*(sharing.range_indicator(f"203.0.113.{n}/32") for n in range(4)))
+    wanted = search.query({"type": ["indicator"]})
+    found = search.facets(sharing.analyst_of(way.cast.borealis), wanted, most=3)
+    assert (found.total, found.is_whole) == (3, False)

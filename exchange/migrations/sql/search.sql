@@ -71,7 +71,7 @@ CREATE OR REPLACE FUNCTION weir_found(
           AND (until IS NULL OR part.added_at < until)
           AND (valid_on IS NULL OR (
               entry.valid_from < valid_on + interval '1 day' AND entry.valid_until > valid_on))
-          AND (every OR (NOT item.superseded AND NOT EXISTS (
+          AND (every OR (NOT item.superseded AND NOT (said.has_later AND EXISTS (
                 SELECT 1 FROM exchange_rendition rival
                 JOIN exchange_releaseitem listed
                     ON listed.rendition_id = rival.id
@@ -80,7 +80,7 @@ CREATE OR REPLACE FUNCTION weir_found(
                 JOIN exchange_release told ON told.id = mine.release_id
                     AND (told.circle_id IS NULL OR told.circle_id = ANY (circles))
                 WHERE rival.stix_id = said.stix_id AND rival.modified > said.modified
-                  AND mine.recipient_id = me AND mine.idx < published)))
+                  AND mine.recipient_id = me AND mine.idx < published))))
         ORDER BY part.running DESC, item.position DESC
         LIMIT most;
     END
