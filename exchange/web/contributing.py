@@ -14,6 +14,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 from exchange import audit, contribute, review
 from exchange.proof.refused import Refused
 from exchange.web import forms, wire
+from indicators.converters import csv
 from indicators.converters import form as converter
 
 
@@ -75,7 +76,7 @@ def values(request: HttpRequest) -> HttpResponse:
 @wire.page(may="contribute")
 @require_http_methods(["GET", "POST"])
 def file(request: HttpRequest) -> HttpResponse:
-    """A STIX file: previewed beside the form, then sent."""
+    """A STIX file or a table of values: previewed beside the form, then sent."""
     circles = _circles(request)
     if request.method != "POST":
         context = {"form": forms.offering(forms.File(), circle=circles)}
@@ -83,26 +84,47 @@ def file(request: HttpRequest) -> HttpResponse:
     form = forms.offering(forms.File(request.POST, request.FILES), circle=circles)
     if not form.is_valid():
         return wire.render(request, "web/analyst/file.html", {"form": form}, status=422)
-    draft = _Draft(
-        body=form.cleaned_data["file"].read(),
-        circle_id=form.circle_id(),
-        basis=tuple(form.cleaned_data["basis"]),
-        source="file",
-        attributed=form.cleaned_data["attributed"],
-    )
     now = timezone.now()
+    shown: contribute.Preview | None = None
+    table: csv.Table | None = None
     try:
-        if _step(request) == "send":
+        body, table = _body(request, form, now=now)
+        draft = _Draft(
+            body=body,
+            circle_id=form.circle_id(),
+            basis=tuple(form.cleaned_data["basis"]),
+            source="file",
+            attributed=form.cleaned_data["attributed"],
+        )
+        if _step(request) == "send" and (table is None or not table.faulty):
             return _send(request, draft, now=now)
-        shown = _preview(request, draft, now=now)
+        if table is None or table.objects:
+            shown = _preview(request, draft, now=now)
     except Refused as refused:
         form.add_error("file", refused.sentence)
         # A preview beside the form is swapped in on 200 only.
         status = 200 if request.headers.get("HX-Request") else 422
         return wire.render(request, "web/analyst/file.html", {"form": form}, status=status)
-    return wire.render(
-        request, "web/analyst/file.html", {"form": form, "preview": shown, "now": now}
-    )
+    unsent = _step(request) == "send"  # a table leaves whole or not at all
+    read = {"form": form, "preview": shown, "table": table, "unsent": unsent, "now": now}
+    return wire.render(request, "web/analyst/file.html", read, status=422 if unsent else 200)
+
+
+def _body(
+    request: HttpRequest, form: forms.File, *, now: datetime
+) -> tuple[bytes, csv.Table | None]:
+    """What is contributed of a file: its own bytes, or what the rows of a table say."""
+    given = form.cleaned_data["file"]
+    body = given.read()
+    if not csv.is_table(given.name or "", body):
+        return body, None
+    member_id = wire.asker(request).member_id
+    if member_id is None:
+        raise Refused("csv.member", "Only a member contributes.", "file")
+    table = csv.read(body, namespace=member_id, now=now)
+    if not table.objects and not table.faulty:
+        raise Refused("csv.empty", "The table has no row below its names.", "file")
+    return table.body(uuid4()), table
 
 
 def _values_checked(request: HttpRequest, step: str) -> HttpResponse:

@@ -83,13 +83,14 @@ class Addressed(forms.Form):
 
 
 class File(Addressed):
-    """A STIX file."""
+    """A STIX file, or a table."""
 
     file = forms.FileField(
-        label="STIX file",
-        help_text="A bundle, a TAXII envelope, a list, or one object; JSON, at most 32 MiB.",
+        label="STIX file or table",
+        help_text="JSON: a bundle, a TAXII envelope, a list, or one object. Or a table (.csv, .tsv)"
+        " with a column named value; help says which others are read. At most 32 MiB.",
         widget=forms.FileInput(
-            attrs={"data-says": "file-said", "accept": ".json,application/json"}
+            attrs={"data-says": "file-said", "accept": ".json,.csv,.tsv,application/json,text/csv"}
         ),
     )
 

@@ -90,7 +90,7 @@ def bundle(
 ) -> bytes:
     """A STIX bundle of one indicator for each value; `ids` has one for each row."""
     objects = [
-        _indicator(row, stated, stix_id, now) for row, stix_id in zip(given, ids, strict=True)
+        indicator(row, stated, stix_id, now) for row, stix_id in zip(given, ids, strict=True)
     ]
     body = {"type": "bundle", "id": f"bundle--{bundle_id}", "objects": objects}
     return json.dumps(body, ensure_ascii=False).encode()
@@ -174,7 +174,8 @@ def _listed(value: str) -> Iterator[str]:
         yield f"On the list {name}: probably shared with ordinary traffic."
 
 
-def _indicator(row: Row, stated: Stated, stix_id: UUID, now: datetime) -> Mapping[str, Any]:
+def indicator(row: Row, stated: Stated, stix_id: UUID, now: datetime) -> Mapping[str, Any]:
+    """One value as an indicator."""
     stamp = f"{now:%Y-%m-%dT%H:%M:%S}.{now.microsecond // 1000:03d}Z"
     return {
         "type": "indicator",
