@@ -72,9 +72,9 @@ class Addressed(forms.Form):
     )
 
     attributed = forms.BooleanField(
-        label="Tell this circle that it comes from us",
+        label="Name us as the contributor",
         required=False,
-        help_text="Else nobody is told who contributed it. It cannot be taken back once it left.",
+        help_text="To this circle only. Else nobody is told; what was told cannot be taken back.",
     )
 
     def circle_id(self) -> UUID:

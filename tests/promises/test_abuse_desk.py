@@ -339,7 +339,11 @@ def test_a20_no_code_path_ends_a_hold_but_a_persons_act() -> None:
         for file in (root / package).rglob(kind)
         if changing.search(file.read_text(encoding="utf-8"))
     }
-    assert writers == {"exchange/review.py"}
+    reopens = "exchange/migrations/sql/drafts.sql"
+    assert writers == {"exchange/review.py", reopens}
+    # A floor that names more approvers opens what they have not seen; it ends nothing.
+    set_to = re.findall(r"state = CASE [^\n]* THEN '(\w+)'", (root / reopens).read_text("utf-8"))
+    assert set(set_to) == {"open"}
 
 
 # --- A21: what was refused is not readable anywhere -----------------------------------------------
