@@ -18,6 +18,7 @@ from pytest_django import DjangoAssertNumQueries
 
 from exchange import recall, release, search, tokens
 from exchange.models import Rendition, SearchEntry, SearchValue, ServedNote
+from exchange.policy import observables
 from exchange.policy import tokens as keyed
 from exchange.policy.observables import Value
 from exchange.proof import oprf
@@ -108,6 +109,13 @@ def test_what_only_resembles_a_value_is_no_hit(way: Way, asked: str) -> None:
     )
     sharing.leave(now=LATER)
     assert not ask(way.cast.borealis, value=asked).items
+
+
+@pytest.mark.parametrize("operator", ["!= 'good.example'", "NOT = 'good.example'"])
+def test_what_is_said_not_to_be_is_no_value(operator: str) -> None:
+    pattern = f"[ipv4-addr:value = '203.0.113.7' AND domain-name:value {operator}]"
+    values = observables.of({"type": "indicator", "pattern": pattern})
+    assert values == (Value("net", "203.0.113.7/32"),)
 
 
 def test_what_a_pattern_excludes_is_no_hit(way: Way) -> None:
@@ -275,6 +283,15 @@ def test_who_left_the_circle_finds_nothing_of_it(way: Way) -> None:
     assert not ask(way.cast.borealis, type="indicator").items
     Member.objects.filter(pk=way.cast.ember.pk).update(state=Member.State.SUSPENDED)
     assert looked_up(way.cast.ember, "203.0.113.7") == ["miss"]
+
+
+def test_who_came_to_the_circle_later_finds_nothing_of_before(way: Way) -> None:
+    way.pass_on(sharing.range_indicator())
+    onboarding.join_circle(way.cast.cirrus, way.cast.relay_watch, now=NOON)
+    assert looked_up(way.cast.cirrus, "203.0.113.7") == ["miss"]
+    assert not ask(way.cast.cirrus, type="indicator").items
+    way.pass_on(sharing.range_indicator("192.0.2.0/24"), now=LATER)
+    assert looked_up(way.cast.cirrus, "203.0.113.7", "192.0.2.7") == ["miss", "hit"]
 
 
 def test_who_may_not_read_the_holding_may_not_search_it(way: Way) -> None:
