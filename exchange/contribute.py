@@ -25,7 +25,6 @@ from exchange.models import Missing, Outcome, ReleaseItem, Revocation
 from exchange.policy import catalogue, explain, facts, intake, windows
 from exchange.policy.facts import Facts
 from exchange.policy.outcomes import Standing
-from exchange.proof import jcs
 from exchange.proof.refused import Forbidden, NotFound, Refused
 from indicators import store
 from indicators.models import Contribution, ForumObject, Item, Submission
@@ -641,7 +640,7 @@ def _record(row: Contribution, stored: Sequence[store.Stored], *, now: datetime)
         "contribution": str(row.id),
         "circle": str(row.circle_id),
         "counts": {**counts, "refused": len(stored) - len(kept), "total": len(stored)},
-        "items": {"count": len(listing), "sha256": sha256(jcs.encode(listing)).hexdigest()},
+        "items": {"count": len(listing), "sha256": sha256(store.canonical(listing)).hexdigest()},
     }
     ledger.record(
         "contribution",

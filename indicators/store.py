@@ -98,8 +98,8 @@ class Stored:
     sha256: str = ""
 
 
-def canonical(obj: Mapping[str, Any]) -> bytes:
-    """The canonical bytes (RFC 8785) of a parsed object.
+def canonical(obj: Mapping[str, Any] | Sequence[Any]) -> bytes:
+    """The canonical bytes (RFC 8785) of a parsed object, or of a list of texts.
 
     The fast writer differs only in how it lays out some numbers and sorts names beyond ASCII:
     where its text may hold such, the exact one writes. Whole numbers were bounded by the parser.

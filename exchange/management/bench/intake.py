@@ -27,7 +27,7 @@ LEAST_RATE = 5_000
 LEAST_RELEASED = 1_000
 MEMBERS = 100
 MOST_GROWTH = 1.25
-SETTLED = 3  # contributions after which a worker has everything that it keeps
+SETTLED = 2  # contributions after which a worker has everything that it keeps
 
 
 @dataclass(slots=True)
