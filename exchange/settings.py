@@ -169,6 +169,7 @@ INSTALLED_APPS = [
     "exchange",
 ]
 MIDDLEWARE = [
+    "members.auth.AddressMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",

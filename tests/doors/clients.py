@@ -1,14 +1,16 @@
 """Clients of the cast, each with a fresh credential, as machines use the doors."""
 
+import json
 from typing import Any
 
 from django.test import Client
 from django.utils import timezone
 
+from exchange import contribute, release
 from members import credentials
 from members.auth import Principal
 from members.models import User
-from tests.doors.stage import as_owner
+from tests.doors.stage import as_owner, sequence
 
 MEDIA = "application/taxii+json;version=2.1"
 ROOT = "/taxii2/forum/"
@@ -43,3 +45,25 @@ def objects(client: Client, alias: str, query: str = "") -> list[dict[str, Any]]
 def post(client: Client, alias: str, body: bytes, media: str = MEDIA) -> Any:
     """Objects posted to a collection."""
     return client.post(f"{ROOT}collections/{alias}/objects/", data=body, content_type=media)
+
+
+def contribute_now(
+    client: Client,
+    sent: list[dict[str, Any]],
+    *,
+    alias: str = "own",
+    publish: bool = True,
+    pass_on: bool = False,
+) -> dict[str, Any]:
+    """Post and take in; unless told otherwise publish, and pass on what may leave at once."""
+    answer = post(client, alias, json.dumps({"objects": sent}).encode())
+    assert answer.status_code == 202, answer.content
+    as_owner()
+    for waiting in contribute.waiting():
+        contribute.accept(waiting, now=timezone.now())
+    if pass_on:
+        release.open_windows(now=timezone.now())
+    if publish:
+        sequence(timezone.now())
+    found: dict[str, Any] = client.get(f"{ROOT}status/{answer.json()['id']}/").json()
+    return found
