@@ -22,6 +22,9 @@ from exchange.proof.refused import Forbidden, NotFound
 from members.auth import Principal
 from members.scope import acting, fetch
 
+# The collections whose pages are renditions.
+WALKED = ("holding", "circle")
+
 
 @dataclass(frozen=True, slots=True)
 class Walk:
@@ -69,7 +72,7 @@ class _Feed:
 def is_walk(chosen: Collection, query: Query) -> bool:
     """Whether a query asks for the newest versions of all that is held, without a filter."""
     plain = query.versions == ("last",) and not (query.ids or query.types or query.spec_versions)
-    return plain and chosen.kind in ("holding", "circle")
+    return plain and chosen.kind in WALKED
 
 
 def serve(

@@ -42,6 +42,8 @@ class TaxiiView(APIView):
         asking(request)
         if not wire.accepts(request.META.get("HTTP_ACCEPT", ""), also=self.also):
             raise exceptions.NotAcceptable
+        if _encoding(request) is None:
+            raise exceptions.NotAcceptable
 
     def handle_exception(self, exc: Exception) -> HttpResponse:  # type: ignore[override] # the response is ready made
         """Once for all: refusals and the framework's own errors as error resources."""
@@ -52,9 +54,9 @@ class TaxiiView(APIView):
         if isinstance(exc, RequestDataTooBig):
             return wire.error("The body is larger than this server reads.", status=413)
         if isinstance(exc, SuspiciousOperation):  # more parameters than anyone needs
-            return wire.error("The request is malformed.", status=400)
+            return malformed()
         log.error("taxii.failed", error=type(exc).__name__)
-        return wire.error("The server failed; nothing was changed.", status=500)
+        return failed()
 
     def finalize_response(  # type: ignore[override] # the response is ready made
         self,
@@ -63,8 +65,10 @@ class TaxiiView(APIView):
         *args: Any,  # noqa: ANN401 - DRF's
         **kwargs: Any,  # noqa: ANN401 - DRF's
     ) -> HttpResponseBase:
-        """Nothing is rendered by the framework."""
-        return response
+        """Nothing is rendered by the framework; what is long is compressed for who takes that."""
+        if not isinstance(response, HttpResponse):
+            return response
+        return wire.compressed(response, _encoding(request) or "identity")
 
     def _framework(self, exc: exceptions.APIException) -> HttpResponse:
         if isinstance(exc, exceptions.NotAuthenticated | exceptions.AuthenticationFailed):
@@ -149,7 +153,7 @@ class Objects(TaxiiView):
             return wire.envelope(chosen, query, found)
         wanted = pages.Wanted(
             assemble=partial(wire.walked, query),
-            encoding=wire.encoding_of(request.META.get("HTTP_ACCEPT_ENCODING", "")),
+            encoding=_encoding(request) or "identity",
             has=partial(wire.has_etag, request.META.get("HTTP_IF_NONE_MATCH", "")),
         )
         served = pages.serve(asking(request), chosen, query, wanted, now=timezone.now())
@@ -205,6 +209,16 @@ class Versions(TaxiiView):
         return _one(request, collection, object_id, wire.versions, every_version=True)
 
 
+def malformed() -> HttpResponse:
+    """What is refused before any endpoint is reached (3.6)."""
+    return wire.error("The request is malformed.", status=400)
+
+
+def failed() -> HttpResponse:
+    """What fails outside of an endpoint."""
+    return wire.error("The server failed; nothing was changed.", status=500)
+
+
 class Nowhere(TaxiiView):
     """Whatever else is asked for below /taxii2/."""
 
@@ -253,6 +267,10 @@ def _chosen(request: Request, name: str) -> access.Collection:
     return access.collection(asking(request), name)
 
 
+def _encoding(request: Request) -> str | None:
+    return wire.encoding_of(request.META.get("HTTP_ACCEPT_ENCODING", ""))
+
+
 def _uuid(text: str) -> UUID:
     try:
         return UUID(text)
@@ -274,6 +292,8 @@ def _body(request: Request) -> bytes:
         body = _announced(request)
     if length.isdigit() and len(body) < int(length):
         raise Refused("body.cut", "The body ended before its announced length.")
+    if body.lstrip(b" \t\r\n").startswith(b"["):
+        raise Refused("body.form", "The body is an envelope, not a list.")
     return body
 
 

@@ -16,16 +16,17 @@ from django.http import HttpResponse, QueryDict
 from exchange import shelf
 from exchange.access import MOST, Collection, Held, Page, Query
 from exchange.contribute import Status, StatusItem
-from exchange.pages import Served, Walk
+from exchange.pages import WALKED, Served, Walk
 from exchange.proof.keys import b64
 from exchange.proof.refused import Refused
 
 MEDIA = "application/taxii+json;version=2.1"
 STIX_MEDIA = "application/stix+json;version=2.1"
-_TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,18}))?Z")
+_TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,18}))?Z", re.ASCII)
 _WEIGHT = re.compile(r"q\s*=\s*(0(?:\.\d{0,3})?|1(?:\.0{0,3})?)")
 _ETAG = re.compile(r'(?:W/)?"([^"]*)"')
 _KEYWORDS = frozenset({"last", "first", "all"})
+_SMALL = 1_024  # what is shorter gains nothing
 _RANGE = re.compile(r"\s*([^;,\s]+)\s*((?:;[^,]*)?)")
 _PARAMETER = re.compile(r";\s*([A-Za-z0-9_-]+)\s*=\s*(?:\"([^\"]*)\"|([^;\s]*))")
 
@@ -34,12 +35,25 @@ def answer(value: object, *, status: int = 200, page: Page | None = None) -> Htt
     """A resource in the TAXII media type, with the digest of its bytes (RFC 9530)."""
     body = value if isinstance(value, bytes) else _json(value)
     response = HttpResponse(body, status=status, content_type=MEDIA)
-    response["Content-Digest"] = f"sha-256=:{b64(sha256(body).digest())}:"
+    response["Content-Digest"] = _digest(body)
     # What was taken back must not be served from a copy on the way.
     response["Cache-Control"] = "private, no-store"
     if page is not None and page.items:
         response["X-TAXII-Date-Added-First"] = stamp(page.items[0].added_at)
         response["X-TAXII-Date-Added-Last"] = stamp(page.items[-1].added_at)
+    return response
+
+
+def compressed(response: HttpResponse, encoding: str) -> HttpResponse:
+    """An answer that is made for one request, in the encoding that its asker takes."""
+    response["Vary"] = "Authorization, Accept-Encoding"
+    is_done = response.streaming or "Content-Encoding" in response
+    if encoding == "identity" or is_done or len(response.content) < _SMALL:
+        return response
+    response.content = shelf.encoded(response.content, encoding, fast=True)
+    response["Content-Encoding"] = encoding
+    if "Content-Digest" in response:
+        response["Content-Digest"] = _digest(response.content)
     return response
 
 
@@ -114,7 +128,7 @@ def cursor_text(chosen: Collection, query: Query, last: Held) -> str:
     fields = [
         str(chosen.id)[:8],
         last.number,
-        query.added_after.isoformat() if query.added_after else None,
+        stamp(query.added_after) if query.added_after else None,
         query.ids,
         query.types,
         query.versions,
@@ -150,19 +164,15 @@ def served(found: Served, encoding: str) -> HttpResponse:
     if walk is None:
         return answer({})
     if file is None and not found.body:
-        response = HttpResponse(status=304)
+        response = HttpResponse(status=304, content_type=MEDIA)
     elif file is None:
-        body = shelf.encoded(found.body, encoding, fast=True)
-        response = answer(body)
-        if encoding != "identity":
-            response["Content-Encoding"] = encoding
+        response = answer(found.body)
     else:
         response = _sent(file)
     if walk.key:
         response["ETag"] = f'"{walk.key}-{encoding}"'
     # Asked again each time: what was taken back must not be served from a copy on the way.
     response["Cache-Control"] = "private, no-cache" if walk.key else "private, no-store"
-    response["Vary"] = "Authorization, Accept-Encoding"
     response["X-TAXII-Date-Added-First"] = stamp(walk.first_at)
     response["X-TAXII-Date-Added-Last"] = stamp(walk.last_at)
     return response
@@ -180,16 +190,20 @@ def _sent(file: shelf.File) -> HttpResponse:
     return response
 
 
-def encoding_of(header: str) -> str:
-    """The best of our encodings that an Accept-Encoding takes (RFC 9110, 12.5.3)."""
+def encoding_of(header: str) -> str | None:
+    """The best of our encodings that an Accept-Encoding takes, or none (RFC 9110, 12.5.3)."""
     weights: dict[str, float] = {}
     for item in header.lower().split(","):
         name, _, parameters = item.strip().partition(";")
         weight = _WEIGHT.fullmatch(parameters.strip())
         weights[name.strip()] = float(weight[1]) if weight else 1.0 if not parameters else 0.0
-    best = max(shelf.ENCODINGS[:-1], key=lambda name: weights.get(name, weights.get("*", 0.0)))
-    taken = weights.get(best, weights.get("*", 0.0))
-    return best if taken > 0 and taken >= weights.get("identity", 0.0) else "identity"
+    others = weights.get("*", 0.0)
+    best = max(shelf.ENCODINGS[:-1], key=lambda name: weights.get(name, others))
+    taken = weights.get(best, others)
+    if taken > 0 and taken >= weights.get("identity", 0.0):
+        return best
+    # As it is may be sent unless that is refused in so many words.
+    return "identity" if weights.get("identity", weights.get("*", 1.0)) > 0 else None
 
 
 def has_etag(header: str, key: str) -> bool:
@@ -275,6 +289,10 @@ def _listed(
     return fields
 
 
+def _digest(body: bytes) -> str:
+    return f"sha-256=:{b64(sha256(body).digest())}:"
+
+
 def _json(value: object) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
@@ -313,17 +331,21 @@ def _limit(params: QueryDict) -> int:
 
 
 def _added_after(params: QueryDict) -> datetime | None:
-    return _moment(_single(params, "added_after")) if "added_after" in params else None
+    if "added_after" not in params:
+        return None
+    text = _single(params, "added_after")
+    try:
+        return _moment(text)
+    except ValueError:
+        raise _bad("added_after", "`added_after` is a timestamp in UTC.") from None
 
 
 def _moment(text: str) -> datetime:
+    """A timestamp in UTC with any number of digits, cut to microseconds; ValueError otherwise."""
     match = _TIME.fullmatch(text)
-    try:
-        if match is None:
-            raise ValueError
-        whole = datetime.strptime(match[1], "%Y-%m-%dT%H:%M:%S").replace(tzinfo=UTC)
-    except ValueError:
-        raise _bad("added_after", "`added_after` is a timestamp in UTC.") from None
+    if match is None:
+        raise ValueError
+    whole = datetime.strptime(match[1], "%Y-%m-%dT%H:%M:%S").replace(tzinfo=UTC)
     return whole.replace(microsecond=int(((match[2] or "") + "000000")[:6]))
 
 
@@ -343,9 +365,11 @@ def _versions(values: tuple[str, ...]) -> tuple[str, ...]:
         raise _bad("match[version]", "A version stands twice.")
     if "all" in values and len(values) > 1:
         raise _bad("match[version]", "`all` stands alone.")
-    for value in values:
-        if value not in _KEYWORDS and not _TIME.fullmatch(value):
-            raise _bad("match[version]", "A version is a keyword or a timestamp.")
+    try:
+        for value in set(values) - _KEYWORDS:
+            _moment(value)
+    except ValueError:
+        raise _bad("match[version]", "A version is a keyword or a timestamp.") from None
     return values
 
 
@@ -372,15 +396,13 @@ def _cursor(text: str, chosen: Collection) -> Query:
     """Not trusted: it may only say what a query could have said (Appendix B)."""
     try:
         fields = json.loads(urlsafe_b64decode(text + "=" * (-len(text) % 4)))
-        if len(fields) == 2:  # of a walk: a number, and from when
+        if len(fields) == 2 and chosen.kind in WALKED:  # a number, and from when
             fields = [str(chosen.id)[:8], *fields, [], [], ["last"], []]
         head, number, added_after, ids, types, wanted, spec = fields
         lists = [_plain(part) for part in (ids, types, wanted, spec)]
         if head != str(chosen.id)[:8] or type(number) is not int or not 0 <= number < 2**62:
             raise ValueError
-        moment = datetime.fromisoformat(added_after) if added_after else None
-        if moment is not None and moment.tzinfo is None:
-            raise ValueError
+        moment = None if added_after is None else _moment(added_after)
         found = _versions(lists[2])
     except (ValueError, TypeError, binascii.Error, RecursionError):
         raise _bad("next", "`next` is not one that we issued.") from None

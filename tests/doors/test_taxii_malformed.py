@@ -9,34 +9,16 @@ from uuid import uuid4
 import pytest
 from django.conf import LazySettings
 from django.test import Client
-from django.utils import timezone
 from gunicorn.http.errors import InvalidChunkSize  # type: ignore[import-untyped] # it ships no types
 
-from exchange import contribute
 from exchange.models import ServedNote
 from indicators.models import Original
-from tests.doors.clients import MEDIA, ROOT, client_of, objects, post
-from tests.doors.stage import Stage, as_owner, sequence, set_stage
+from tests.doors.clients import MEDIA, ROOT, contribute_now, objects, post
+from tests.doors.stage import Stage, as_owner
 
 pytestmark = pytest.mark.django_db
 HOLDING = f"{ROOT}collections/holding/"
 OWN = f"{ROOT}collections/own/"
-
-
-@pytest.fixture
-def stage(settings: LazySettings, tmp_path: Any) -> Stage:
-    settings.LEDGER_DIR = tmp_path / "ledger"
-    return set_stage(timezone.now())
-
-
-@pytest.fixture
-def ben(stage: Stage) -> Client:
-    return client_of(stage.cast.ben)
-
-
-@pytest.fixture
-def ana(stage: Stage) -> Client:
-    return client_of(stage.cast.ana)
 
 
 @pytest.fixture
@@ -65,7 +47,7 @@ def cursor(client: Client, *fields: object) -> str:
         "&".join(f"a{n}=1" for n in range(1_001)),
     ],
 )
-def test_3_4_what_no_value_holds_is_400(ben: Client, query: str) -> None:
+def test_3_4_line_33_what_no_value_holds_is_400(ben: Client, query: str) -> None:
     answer = ben.get(f"{HOLDING}objects/?{query}")
     assert (answer.status_code, answer["Content-Type"]) == (400, MEDIA)
 
@@ -86,7 +68,9 @@ def test_3_4_what_no_value_holds_is_400(ben: Client, query: str) -> None:
         (0, None, []),
     ],
 )
-def test_app_b_a_next_that_was_made_up_is_400(ben: Client, fields: tuple[object, ...]) -> None:
+def test_app_b_line_45_a_next_that_was_made_up_is_400(
+    ben: Client, fields: tuple[object, ...]
+) -> None:
     whole = cursor(ben, 0, None, [], [], ["last"], [])
     assert ben.get(f"{HOLDING}objects/?next={whole}").status_code == 200
     answer = ben.get(f"{HOLDING}objects/?next={cursor(ben, *fields)}")
@@ -94,18 +78,18 @@ def test_app_b_a_next_that_was_made_up_is_400(ben: Client, fields: tuple[object,
 
 
 @pytest.mark.parametrize("limit", ["1000", "1001", "10000000000", "9" * 5_000, "0020"])
-def test_3_4_a_large_limit_is_no_error(ben: Client, limit: str) -> None:
+def test_3_4_line_39_a_large_limit_is_no_error(ben: Client, limit: str) -> None:
     assert objects(ben, "holding", f"?limit={limit}") == objects(ben, "holding")[: int(limit[:4])]
 
 
 @pytest.mark.parametrize("moment", ["0001-01-01T00:00:00Z", "1969-12-31T23:59:59.9Z"])
-def test_3_4_added_after_may_lie_before_everything(ana: Client, moment: str) -> None:
+def test_3_4_line_35_added_after_may_lie_before_everything(ana: Client, moment: str) -> None:
     assert objects(ana, "own", f"?added_after={moment}") == objects(ana, "own")
     assert objects(ana, "own", "?added_after=9999-12-31T23:59:59.999999Z") == []
 
 
 @pytest.mark.parametrize("name", ["a%00b", "%ED%A0%80", "..", "indicator--none"])
-def test_5_6_what_names_nothing_is_not_there(ben: Client, ana: Client, name: str) -> None:
+def test_5_6_line_63_what_names_nothing_is_not_there(ben: Client, ana: Client, name: str) -> None:
     for client, path in ((ben, HOLDING), (ana, OWN)):
         answer = client.get(f"{path}objects/{name}/")
         assert (answer.status_code, answer["Content-Type"]) == (404, MEDIA)
@@ -114,14 +98,14 @@ def test_5_6_what_names_nothing_is_not_there(ben: Client, ana: Client, name: str
 
 
 @pytest.mark.parametrize("method", ["options", "put", "patch", "trace"])
-def test_3_1_an_unknown_method_is_405_and_names_the_known(ben: Client, method: str) -> None:
+def test_3_1_line_2_an_unknown_method_is_405_and_names_the_known(ben: Client, method: str) -> None:
     answer = getattr(ben, method)(f"{HOLDING}objects/")
     assert (answer.status_code, answer["Content-Type"]) == (405, MEDIA)
     assert set(answer["Allow"].split(", ")) == {"GET", "HEAD", "POST"}
     assert ben.head(f"{HOLDING}objects/").status_code == 200
 
 
-def test_5_7_filters_of_a_delete_pick_and_never_more(ana: Client, stage: Stage) -> None:
+def test_5_7_line_67_filters_of_a_delete_pick_and_never_more(ana: Client, stage: Stage) -> None:
     path = f"{OWN}objects/{stage.campaign}/"
     version = objects(ana, "own", f"?match[id]={stage.campaign}")[0]["modified"]
     assert ana.delete(f"{path}?match[version]=newest").status_code == 400
@@ -132,7 +116,9 @@ def test_5_7_filters_of_a_delete_pick_and_never_more(ana: Client, stage: Stage) 
     assert ana.get(path).status_code == 404
 
 
-def test_5_7_one_version_of_several_cannot_be_withdrawn_alone(ana: Client, stage: Stage) -> None:
+def test_5_7_line_67_one_version_of_several_cannot_be_withdrawn_alone(
+    ana: Client, stage: Stage
+) -> None:
     path = f"{OWN}objects/{stage.campaign}/"
     old = objects(ana, "own", f"?match[id]={stage.campaign}")[0]
     newer = {**old, "modified": "2026-12-24T00:00:00.000Z"}
@@ -144,7 +130,7 @@ def test_5_7_one_version_of_several_cannot_be_withdrawn_alone(ana: Client, stage
     assert ana.get(path).status_code == 404
 
 
-def test_3_4_the_own_collection_keeps_to_the_keywords(ana: Client, stage: Stage) -> None:
+def test_3_4_line_37_the_own_collection_keeps_to_the_keywords(ana: Client, stage: Stage) -> None:
     old = objects(ana, "own", f"?match[id]={stage.campaign}")[0]
     newer = {**old, "modified": "2026-12-24T00:00:00.000Z"}
     contribute_now(ana, [newer])
@@ -161,7 +147,9 @@ def test_3_4_a_version_that_is_not_yet_published_hides_nothing(ana: Client, stag
     assert objects(ana, "own", f"?match[id]={stage.campaign}") == [old]
 
 
-def test_5_5_chunks_are_counted_and_may_break_off(ana: Client, settings: LazySettings) -> None:
+def test_5_5_line_57_chunks_are_counted_and_may_break_off(
+    ana: Client, settings: LazySettings
+) -> None:
     settings.MAX_CONTENT_LENGTH = 100
 
     class Gone(BytesIO):
@@ -189,7 +177,7 @@ def test_5_5_chunks_are_counted_and_may_break_off(ana: Client, settings: LazySet
     assert chunked(NoChunk()) == 400
 
 
-def test_5_5_a_half_sent_body_is_400(ana: Client) -> None:
+def test_5_5_line_57_a_half_sent_body_is_400(ana: Client) -> None:
     cut: dict[str, Any] = {"CONTENT_LENGTH": "100", "wsgi.input": BytesIO(b'{"objects":[]}')}
     answer = ana.generic("POST", f"{OWN}objects/", CONTENT_TYPE=MEDIA, **cut)
     assert (answer.status_code, answer.json()["error_code"]) == (400, "body.cut")
@@ -198,19 +186,19 @@ def test_5_5_a_half_sent_body_is_400(ana: Client) -> None:
 @pytest.mark.parametrize(
     "path", ["/taxii2/", ROOT, f"{ROOT}collections/", HOLDING, f"{OWN}objects/"]
 )
-def test_3_1_another_accept_is_406(ana: Client, path: str) -> None:
+def test_3_1_line_4_another_accept_is_406(ana: Client, path: str) -> None:
     answer = ana.get(path, headers={"Accept": "text/html"})
     assert (answer.status_code, answer["Content-Type"]) == (406, MEDIA)
     assert answer.json()["http_status"] == "406"
 
 
-def test_3_4_another_spec_version_is_found_nowhere(ben: Client) -> None:
+def test_3_4_line_38_another_spec_version_is_found_nowhere(ben: Client) -> None:
     assert objects(ben, "holding", "?match[spec_version]=2.0") == []
     both = objects(ben, "holding", "?match[spec_version]=2.0,2.1")
     assert both == objects(ben, "holding")
 
 
-def test_3_5_the_own_collection_pages_both_ways(ana: Client) -> None:
+def test_3_7_line_42_the_own_collection_pages_both_ways(ana: Client) -> None:
     whole = objects(ana, "own")
     by_next = ana.get(f"{OWN}objects/?limit=2")
     after, found = by_next["X-TAXII-Date-Added-Last"], by_next.json()
@@ -261,14 +249,3 @@ def test_a_read_that_served_nothing_writes_nothing(ben: Client, notes: Any) -> N
     assert post(ben, "holding", b"{}").status_code == 403
     ben.get(f"{ROOT}collections/")
     assert notes(seen) == []
-
-
-def contribute_now(client: Client, sent: list[dict[str, Any]], *, publish: bool = True) -> None:
-    """Post, take in and, unless told otherwise, publish."""
-    answer = post(client, "own", json.dumps({"objects": sent}).encode())
-    assert answer.status_code == 202
-    as_owner()
-    for waiting in contribute.waiting():
-        contribute.accept(waiting, now=timezone.now())
-    if publish:
-        sequence(timezone.now())
