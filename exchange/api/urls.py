@@ -14,6 +14,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("objects/<str:stix_id>/", views.HeldObject.as_view(), name="api-object"),
     path("search/", search.Search.as_view(), name="api-search"),
     path("lookups/", search.Lookups.as_view(), name="api-lookups"),
+    path("openapi.yaml", views.description, name="api-description"),
     path("tokens/", tokens.Tokens.as_view(), name="api-tokens"),
 ]
 # The log (members only) and the JWKS stand beside /api/.

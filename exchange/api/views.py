@@ -1,12 +1,14 @@
 """The REST API: contribute, follow what becomes of it, read one object that is held."""
 
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 from django.conf import settings
 from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
-from django.http import HttpResponse, JsonResponse, UnreadablePostError
+from django.http import HttpRequest, HttpResponse, JsonResponse, UnreadablePostError
 from django.utils import timezone
+from django.views.decorators.http import require_safe
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -16,6 +18,16 @@ from exchange.api import wire
 from exchange.api.ledger import AsItIs
 from exchange.proof.refused import Refused
 from members.auth import CredentialAuthentication, SessionAuthentication, asking
+
+_DESCRIPTION = Path(__file__).with_name("openapi.yaml").read_bytes()
+
+
+@require_safe
+def description(request: HttpRequest) -> HttpResponse:
+    """What the doors for machines take and answer (OpenAPI), for anyone."""
+    response = HttpResponse(_DESCRIPTION, content_type="application/yaml")
+    response["Cache-Control"] = "public, max-age=3600"
+    return response
 
 
 class ApiView(APIView):
