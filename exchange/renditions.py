@@ -25,10 +25,10 @@ _BATCH = 1_000
 _RENDITIONS = """
     INSERT INTO exchange_rendition (id, object_id, version_id, stix_id, stix_type, modified, body,
         digest, content_digest, takes_back)
-    SELECT id, object, version, stix_id, type, modified, decode(body, 'hex'), decode(sha, 'hex'),
-        decode(content, 'hex'), false
+    SELECT id, object, version, stix_id, type, modified, body, sha, content,
+        false
     FROM unnest(%s::bigint[], %s::uuid[], %s::bigint[], %s::text[], %s::text[], %s::text[],
-            %s::text[], %s::text[], %s::text[])
+            %b::bytea[], %b::bytea[], %b::bytea[])
         AS new (id, object, version, stix_id, type, modified, body, sha, content)
 """
 _MINTED = """
