@@ -29,10 +29,14 @@ class Answer(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """One exchange with two front doors: its web server, and nginx before another one."""
+    """One exchange with two front doors: its web server, and nginx before another one.
+
+    Before the same stands an nginx that finds no file of any page.
+    """
 
     running: Running
     proxied: int
+    bare: int
 
     @property
     def direct(self) -> int:
@@ -64,12 +68,18 @@ class Site:
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     room = tmp_path_factory.mktemp("nginx")
     with exchange(room) as running:
-        behind, proxied = free_port(), free_port()
+        behind, proxied, bare = free_port(), free_port(), free_port()
         env = {**running.env, "SEALED_LOCATION": "/sealed/"}
         web = processes.web(env, room / "log", bind=f"127.0.0.1:{behind}")
         nginx = proxy.program(room / "nginx", env, port=proxied, upstream=behind)
-        running.supervisor.start(Program("behind", web.argv, web.env, None), nginx)
-        found = Site(running, proxied)
+        nowhere = {**env, "SEALED_DIR": str(room / "nothing")}
+        blind = proxy.program(room / "blind", nowhere, port=bare, upstream=behind)
+        running.supervisor.start(
+            Program("behind", web.argv, web.env, None),
+            nginx,
+            Program("blind", blind.argv, blind.env, None),
+        )
+        found = Site(running, proxied, bare)
         wait_for("nginx is there", lambda: is_there(found))
         nets = [f"10.{n // 250}.{n % 250}.0/24" for n in range(1_000)]
         running.contribute([sharing.range_indicator(net) for net in nets])
@@ -159,6 +169,16 @@ def test_who_may_read_is_checked_for_each_request(site: Site) -> None:
         direct, proxied = site.both(page, by="", **headers)
         assert (proxied.status, proxied.body) == (401, direct.body)
         assert "x-accel-redirect" not in proxied.headers
+
+
+def test_a_page_that_went_in_this_moment_is_to_be_asked_for_again(site: Site) -> None:
+    answer = site.ask(site.bare, f"{OBJECTS}?limit=1000")
+    assert answer.status == 503
+    assert answer.headers["content-type"] == "application/taxii+json;version=2.1"
+    assert answer.headers["retry-after"] == "1"
+    assert json.loads(answer.body)["http_status"] == "503"
+    # Not from outside: nobody gets there but by a page that Django let through.
+    assert site.ask(site.bare, "/sealed/x.json").status == 404
 
 
 def test_no_process_ended_by_itself(site: Site) -> None:
