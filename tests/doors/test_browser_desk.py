@@ -85,11 +85,12 @@ def test_a_named_actor_is_held_judged_by_two_and_received_without_the_name(
     with desk.page_of("Ana") as page:
         page.goto(f"{running.base_url}/contribute/file/")
         page.get_by_label("STIX file").set_input_files(file)
-        page.get_by_label("Circle").select_option(label=circle_of(page))
+        page.get_by_label("Circle", exact=True).select_option(label=circle_of(page))
         page.get_by_role("button", name="Preview what each recipient gets").click()
         expect(page.get_by_text("Held. Once released, what may pass leaves").first).to_be_visible()
         page.get_by_role("button", name="Send").click()
-        expect(page.get_by_text("1 held for counsel")).to_be_visible(timeout=20_000)
+        held = page.get_by_text("1 held for counsel", exact=True)
+        expect(held).to_be_visible(timeout=20_000)
         expect(
             page.get_by_text("Once released, what may pass leaves in the next window")
         ).to_be_visible()

@@ -51,7 +51,7 @@ def test_abel_previews_a_change_of_his_policy(
     draft(stage)
     sign_in(page, live_server, "abel")
     page.goto(f"{live_server.url}/policy/")
-    page.get_by_role("link", name="What would a change do?").click()
+    page.get_by_role("link", name="Previews").click()
     page.get_by_role("button", name="Estimate").click()
     expect(page.get_by_text("about 1 second")).to_be_visible()
     shoot(page, "preview-estimate")
