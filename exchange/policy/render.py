@@ -6,6 +6,8 @@ from functools import cached_property
 from hashlib import sha256
 from typing import Any
 
+import orjson
+
 from exchange.policy import catalogue, coarsen, facts, tokens
 from exchange.policy.catalogue import CONTEXT, CONTEXT_TYPES, WORDS, Leaf, Part, Parts
 from exchange.policy.decide import Verdict
@@ -47,7 +49,7 @@ class Shape:
     @cached_property
     def digest(self) -> str:
         """The SHA-256 of the content: equal shapes make equal renditions."""
-        return sha256(jcs.encode(self.content)).hexdigest()
+        return sha256(_canonical(self.content)).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +112,20 @@ def finish(shape: Shape, *, stix_id: str, created: str, modified: str, issuer: s
     return _rendition({**shape.content, **minted}, version=modified)
 
 
+def _canonical(obj: Mapping[str, Any]) -> bytes:
+    """The canonical form (RFC 8785) of what was rendered.
+
+    All of it was built here: keys are ASCII and numbers are small, and the one float there may be
+    is a similarity. Without it sorted keys are all that the canonical form asks for.
+    """
+    context = obj.get("extensions", {}).get(CONTEXT, {})
+    if "min_similarity" in context.get("match_params", {}):
+        return jcs.encode(obj)
+    return orjson.dumps(obj, option=orjson.OPT_SORT_KEYS)
+
+
 def _rendition(obj: Mapping[str, Any], *, version: str) -> Rendition:
-    body = jcs.encode(obj)
+    body = _canonical(obj)
     return Rendition(obj["id"], obj["type"], version, body, sha256(body).hexdigest())
 
 
