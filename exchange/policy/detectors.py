@@ -10,7 +10,7 @@ import html
 import json
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
@@ -21,6 +21,7 @@ from urllib.parse import unquote
 import phonenumbers
 import re2
 
+SHORT = 200
 LONGEST = 200_000
 _DIGIT = re.compile(r"\d")
 ENCODED = re.compile(r"[A-Za-z0-9+/=_-]{17,}")
@@ -186,7 +187,17 @@ def decoded(run: str) -> Iterator[str]:
             yield text
 
 
-def _found(text: str, watch: frozenset[str]) -> set[str]:
+def _found(text: str, watch: frozenset[str]) -> Set[str]:
+    # Labels and a tool's phrases come again in object after object; long texts do not.
+    return _known(text, watch) if len(text) <= SHORT else _looked_at(text, watch)
+
+
+@lru_cache(maxsize=1_024)
+def _known(text: str, watch: frozenset[str]) -> Set[str]:
+    return frozenset(_looked_at(text, watch))
+
+
+def _looked_at(text: str, watch: frozenset[str]) -> set[str]:
     hits: set[str] = set()
     for form in readings(text[:LONGEST]):
         hits |= _hits(form)
