@@ -226,6 +226,18 @@ def test_who_leaves_the_circle_gets_no_page_of_it(cast: Cast, given: list[Object
     assert not set(held) & {one.stix_id for one in Rendition.objects.filter(stix_type="indicator")}
 
 
+def test_who_left_the_first_circle_walks_to_it_by_the_other(
+    cast: Cast, given: list[Object]
+) -> None:
+    later = NOON.replace(minute=1)
+    Way(cast, cast.forum).pass_on(given[0], now=later)
+    before = indicators(cast.borealis, circle=False)
+    assert len(before) == len(set(before)) == len(given)  # listed in both, held once
+    onboarding.leave_circle(cast.borealis, cast.relay_watch, now=later)
+    (left,) = indicators(cast.borealis, circle=False)
+    assert left in before
+
+
 def test_a_walk_that_began_elsewhere_finds_the_borders(cast: Cast, given: list[Object]) -> None:
     made = [walk.last_number for walk, _ in walked(cast.borealis)]
     start = made[0] - 7

@@ -135,7 +135,15 @@ CREATE OR REPLACE FUNCTION weir_walk(
           AND part.running > weir_walk.after - 500 AND part.running + item.position > weir_walk.after
           AND (upto IS NULL OR (part.running <= upto AND part.running + item.position <= upto))
           AND (act.circle_id IS NULL OR act.circle_id = ANY (circles))
-          AND (weir_walk.circle IS NOT NULL OR NOT act.circle_only)
+          -- In the whole holding once: where it came first, or, where that circle was left, here.
+          AND (weir_walk.circle IS NOT NULL OR NOT act.circle_only OR NOT EXISTS (
+              SELECT 1 FROM exchange_releaseitem once
+              JOIN exchange_release there ON there.id = once.release_id
+                  AND NOT there.circle_only AND there.circle_id = ANY (circles)
+              JOIN exchange_releaserecipient had ON had.release_id = there.id
+                  AND had.recipient_id = me AND had.idx < published
+              WHERE once.rendition_id = item.rendition_id
+                AND (NOT once.recalled OR weir_keeps(once.id))))
           AND (since IS NULL OR (
               part.added_at > since - interval '1 millisecond'
               AND part.added_at + item.position * interval '1 microsecond' > since))
@@ -147,8 +155,7 @@ CREATE OR REPLACE FUNCTION weir_walk(
             JOIN exchange_release told ON told.id = mine.release_id
             WHERE rival.stix_id = said.stix_id AND rival.modified > said.modified
               AND mine.recipient_id = me AND mine.idx < published
-              AND (told.circle_id IS NULL OR told.circle_id = ANY (circles))
-              AND (weir_walk.circle IS NOT NULL OR NOT told.circle_only)))
+              AND (told.circle_id IS NULL OR told.circle_id = ANY (circles))))
         ORDER BY part.running, item.position
         LIMIT most;
     END
