@@ -98,6 +98,7 @@ def test_what_a_killed_worker_left_another_takes_up(
     asked = start(way)
     assert replay.work(asked.id, now=NOON)  # the parts are made, one of six is done
     before = PreviewLine.objects.filter(preview=asked).count()
+    connected = others()  # what an earlier test left open is none of ours
     with workers(asked, 1) as (child,):
         with transaction.atomic():
             with connection.cursor() as cursor:
@@ -105,7 +106,7 @@ def test_what_a_killed_worker_left_another_takes_up(
             assert wait_until(waits_for_a_lock, seconds=60)  # it is about to write its lines
             child.send_signal(signal.SIGKILL)
             child.wait()
-        assert wait_until(lambda: others() == 0, seconds=60)
+        assert wait_until(lambda: others() <= connected, seconds=60)
     assert PreviewLine.objects.filter(preview=asked).count() == before
     assert PreviewPart.objects.filter(preview=asked, done_at__isnull=True).count() == 5
     asked.refresh_from_db()
