@@ -122,7 +122,20 @@ CREATE OR REPLACE FUNCTION weir_walk(
         me uuid := weir_member();
         published bigint := (SELECT coalesce(max(c.size), 0) FROM ledger_checkpoint c);
         circles uuid[] := weir_seats(weir_walk.circle);
+        start bigint := weir_walk.after;
     BEGIN
+        IF since IS NOT NULL THEN
+            -- Times grow with numbers: what came before is passed over by the index of times.
+            start := greatest(start, (
+                SELECT part.running - 1 FROM exchange_releaserecipient part
+                WHERE part.recipient_id = me AND part.added_at > since - interval '1 millisecond'
+                ORDER BY part.added_at, part.running LIMIT 1));
+            IF NOT EXISTS (SELECT 1 FROM exchange_releaserecipient part
+                           WHERE part.recipient_id = me
+                             AND part.added_at > since - interval '1 millisecond') THEN
+                RETURN;
+            END IF;
+        END IF;
         RETURN QUERY
         SELECT part.running + item.position, part.added_at + item.position * interval '1 microsecond',
                said.id, said.takes_back, said.body
@@ -132,7 +145,7 @@ CREATE OR REPLACE FUNCTION weir_walk(
              AND NOT item.superseded AND (NOT item.recalled OR weir_keeps(item.id))
         JOIN exchange_rendition said ON said.id = item.rendition_id AND octet_length(said.body) > 0
         WHERE part.recipient_id = me AND part.idx < published
-          AND part.running > weir_walk.after - 500 AND part.running + item.position > weir_walk.after
+          AND part.running > start - 500 AND part.running + item.position > start
           AND (upto IS NULL OR (part.running <= upto AND part.running + item.position <= upto))
           AND (act.circle_id IS NULL OR act.circle_id = ANY (circles))
           -- In the whole holding once: where it came first, or, where that circle was left, here.
