@@ -33,16 +33,16 @@ FROM generate_series(0, %(count)s - 1) AS i
 """
 _RENDITIONS = """
 INSERT INTO exchange_rendition
-    (id, stix_id, stix_type, modified, body, digest, content_digest, has_later)
+    (id, stix_id, stix_type, modified, body, digest, content_digest, has_later, takes_back)
 SELECT %(base)s + i, stix_id, 'indicator', modified, convert_to(
         replace(replace(%(template)s, %(id)s, stix_id), %(modified)s, modified), 'UTF8'),
-    sha256(stix_id::bytea), sha256(stix_id::bytea), is_old
+    sha256(stix_id::bytea), sha256(stix_id::bytea), is_old, false
 FROM seeded
 """
 _RELEASES = """
 INSERT INTO exchange_release (id, kind, circle_id, floor_id, circle_only, nominal_at, committed_at,
-    count, size, listing, slots, told)
-SELECT release, 'release', %(circle)s, %(floor)s, false, now(), now(), count(*), 0, '', '', ''
+    count, size, listing, slots, told, reason)
+SELECT release, 'release', %(circle)s, %(floor)s, false, now(), now(), count(*), 0, '', '', '', ''
 FROM seeded GROUP BY release
 """
 _ITEMS = """
