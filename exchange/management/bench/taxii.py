@@ -3,12 +3,10 @@
 import http.client
 import os
 import socket
-import subprocess
 import time
-from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from multiprocessing import get_context
@@ -17,15 +15,13 @@ from tempfile import TemporaryDirectory
 
 import orjson
 from django.conf import settings
-from django.db import connection
 
 from exchange.management import processes, proxy
-from exchange.management.bench import holding
+from exchange.management.bench import holding, machine
 from exchange.management.bench.report import Report
 from exchange.management.processes import Supervisor
 
 SIZES = (100_000,)
-SUPERSEDED_SIZES = (1_000_000,)
 PAGE = 1_000
 POLLS = 2_000
 CLIENTS = 8
@@ -87,7 +83,7 @@ def run(sizes: Sequence[int], report: Report) -> None:
     """A holding read in every way."""
     count = (sizes or SIZES)[0]
     held = holding.fill(count, now=datetime.now(UTC))
-    with _site(held.secret) as site:
+    with running(held.secret) as site:
         report.title(f"{count:,} objects of {held.octets:,} octets, in pages of {PAGE:,}")
         walked = _walks(site, report)
         _crowd(site, report)
@@ -106,9 +102,9 @@ def _walks(site: Site, report: Report) -> Walked:
     plain = max(_plain(site, count) for _ in range(3))
     best: dict[str, tuple[float, float]] = {}
     for name, port in (("behind nginx", site.proxied), ("Django alone", site.direct)):
-        before = _cpu(site.pids())
+        before = machine.cpu(site.pids())
         rate = max(_walk(site.client(port)).rate for _ in range(3))
-        best[name] = (rate, (_cpu(site.pids()) - before) / 3 / count)
+        best[name] = (rate, (machine.cpu(site.pids()) - before) / 3 / count)
     report.rate("pages as files from nginx", plain, beside=f"{count} pages, parsed with orjson")
     for name, bar, most in (("behind nginx", 0.40, 0.004), ("Django alone", 0.15, 0.012)):
         rate, cpu = best[name]
@@ -163,47 +159,15 @@ def _timed_calls(site: Site, path: str, report: Report, name: str) -> None:
     one = site.client(site.direct)
     for _ in range(100):
         one.get(path)
-    before, times = _cpu(site.pids()), []
+    before, times = machine.cpu(site.pids()), []
     for _ in range(POLLS):
         start = time.perf_counter()
         one.get(path)
         times.append(time.perf_counter() - start)
-    cpu = (_cpu(site.pids()) - before) / POLLS * 1000
+    cpu = (machine.cpu(site.pids()) - before) / POLLS * 1000
     times.sort()
     beside = f"p99 {times[POLLS * 99 // 100] * 1000:.1f} ms, {cpu:.2f} ms of server CPU"
     report.time(f"{name}, p50", times[POLLS // 2], beside=beside, at_most=0.003)
-
-
-def run_superseded(sizes: Sequence[int], report: Report) -> None:
-    """Pages at both ends and in the middle of a holding of which most of a half is superseded."""
-    size = (sizes or SUPERSEDED_SIZES)[0]
-    held = holding.fill(size, superseded=True, now=datetime.now(UTC))
-    with _site(held.secret) as site:
-        report.title(f"{size:,} objects, nine tenths of the first half superseded")
-        one = site.client(site.direct)
-        last = size - PAGE - 2
-        spots = {"start": -1, "middle": size // 2 - PAGE, "end": last - PAGE}
-        found = {name: _page_times(one, after) for name, after in spots.items()}
-        least = min(found.values())
-        for name, seconds in found.items():
-            beside = f"{seconds * 1000:.1f} ms p50"
-            report.ratio(
-                f"page at {name} to the quickest", seconds / least, beside=beside, at_most=1.2
-            )
-
-
-def _page_times(one: Client, after: int) -> float:
-    times = []
-    for _ in range(40):
-        start = time.perf_counter()
-        following = f"&next={_cursor(after)}" if after >= 0 else ""
-        one.get(f"{OBJECTS}?limit={PAGE - 1}{following}")  # unaligned: never sealed
-        times.append(time.perf_counter() - start)
-    return sorted(times)[len(times) // 2]
-
-
-def _cursor(after: int) -> str:
-    return urlsafe_b64encode(orjson.dumps([after, None])).decode().rstrip("=")
 
 
 def _plain(site: Site, count: int) -> float:
@@ -230,19 +194,10 @@ def _walk(one: Client, *, seconds: float = 0) -> Walked:
             return Walked(tuple(bodies), objects, over, last)
 
 
-def _cpu(pids: Sequence[int]) -> float:
-    """Seconds of processor time that these processes have used."""
-    total, ticks = 0.0, os.sysconf("SC_CLK_TCK")
-    for pid in pids:
-        with suppress(FileNotFoundError, ProcessLookupError):
-            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-            total += sum(map(int, fields[11:15])) / ticks
-    return total
-
-
 @contextmanager
-def _site(secret: str) -> Iterator[Site]:
-    direct, proxied, behind = (_free_port() for _ in range(3))
+def running(secret: str) -> Iterator[Site]:
+    """A web server, the same behind nginx, and who asks them."""
+    direct, proxied, behind = (machine.free_port() for _ in range(3))
     with TemporaryDirectory(prefix="weir-bench-") as folder:
         room = Path(folder)
         env = {**os.environ, "ALLOWED_HOSTS": "127.0.0.1", "SEALED_DIR": str(settings.SEALED_DIR)}
@@ -257,29 +212,10 @@ def _site(secret: str) -> Iterator[Site]:
             supervisor.wait_ready()
             time.sleep(2)
             roots = [supervisor.pid(name) for name in ("web", "behind", "nginx")]
-            yield Site(proxied, direct, secret, room, lambda: _family([*roots, _postmaster()]))
-
-
-def _family(roots: Sequence[int]) -> list[int]:
-    """Processes and their children: workers of the web server, backends of PostgreSQL."""
-    listed = subprocess.run(  # noqa: S603 - our own arguments
-        ["/usr/bin/pgrep", "-P", ",".join(map(str, roots))],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return [*roots, *map(int, listed.stdout.split())]
-
-
-def _postmaster() -> int:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT split_part(pg_read_file('postmaster.pid'), chr(10), 1)::int")
-        (number,) = cursor.fetchone()
-    return int(number)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+            yield Site(
+                proxied,
+                direct,
+                secret,
+                room,
+                lambda: machine.family([*roots, machine.postmaster()]),
+            )

@@ -9,14 +9,14 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from exchange.management.bench import intake, policy, preview, taxii
+from exchange.management.bench import intake, policy, preview, superseded, taxii
 from exchange.management.bench.report import Report
 
 BENCHES: dict[str, Callable[..., None]] = {
     "intake": intake.run,
     "policy": policy.run,
     "preview": preview.run,
-    "superseded": taxii.run_superseded,
+    "superseded": superseded.run,
     "taxii": taxii.run,
 }
 # What a benchmark asks for beside the number of objects.

@@ -1,0 +1,47 @@
+"""Pages of a holding of which most of a half is superseded: at its ends and in its middle."""
+
+import time
+from base64 import urlsafe_b64encode
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import orjson
+
+from exchange.management.bench import holding, taxii
+from exchange.management.bench.report import Report
+
+OBJECTS = 1_000_000
+PAGE = 1_000
+TIMES = 40
+
+
+def run(sizes: Sequence[int], report: Report) -> None:
+    """Pages at both ends and in the middle of a holding of which most of a half is superseded."""
+    size = (sizes or (OBJECTS,))[0]
+    held = holding.fill(size, superseded=True, now=datetime.now(UTC))
+    with taxii.running(held.secret) as site:
+        report.title(f"{size:,} objects, nine tenths of the first half superseded")
+        one = site.client(site.direct)
+        last = size - PAGE - 2
+        spots = {"start": -1, "middle": size // 2 - PAGE, "end": last - PAGE}
+        found = {name: _page_times(one, after) for name, after in spots.items()}
+        least = min(found.values())
+        for name, seconds in found.items():
+            beside = f"{seconds * 1000:.1f} ms p50"
+            report.ratio(
+                f"page at {name} to the quickest", seconds / least, beside=beside, at_most=1.2
+            )
+
+
+def _page_times(one: taxii.Client, after: int) -> float:
+    times = []
+    for _ in range(TIMES):
+        start = time.perf_counter()
+        following = f"&next={_cursor(after)}" if after >= 0 else ""
+        one.get(f"{taxii.OBJECTS}?limit={PAGE - 1}{following}")  # unaligned: never sealed
+        times.append(time.perf_counter() - start)
+    return sorted(times)[len(times) // 2]
+
+
+def _cursor(after: int) -> str:
+    return urlsafe_b64encode(orjson.dumps([after, None])).decode().rstrip("=")
