@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from django.views.decorators.http import require_GET, require_http_methods
 
-from exchange import audit, contribute, review
+from exchange import audit, contribute, proposed, review
 from exchange.proof.refused import Refused
 from exchange.web import forms, wire
 from indicators.converters import csv
@@ -85,7 +85,7 @@ def file(request: HttpRequest) -> HttpResponse:
     if not form.is_valid():
         return wire.render(request, "web/analyst/file.html", {"form": form}, status=422)
     now = timezone.now()
-    shown: contribute.Preview | None = None
+    shown: proposed.Preview | None = None
     table: csv.Table | None = None
     try:
         body, table = _body(request, form, now=now)
@@ -192,9 +192,9 @@ def _step(request: HttpRequest) -> str:
     return "preview" if request.POST.get("from") else request.POST.get("step", "")
 
 
-def _preview(request: HttpRequest, draft: _Draft, *, now: datetime) -> contribute.Preview:
+def _preview(request: HttpRequest, draft: _Draft, *, now: datetime) -> proposed.Preview:
     start = request.POST.get("from", "")
-    return contribute.preview(
+    return proposed.preview(
         wire.asker(request),
         draft.body,
         circle_id=draft.circle_id,

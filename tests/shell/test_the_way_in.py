@@ -11,7 +11,7 @@ from django.conf import LazySettings
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from exchange import access, contribute, release, review
+from exchange import access, contribute, proposed, release, review
 from exchange.models import Hold, Missing, Outcome, Release, Rendition
 from exchange.proof.refused import Forbidden, NotFound, Refused
 from indicators.models import Contribution, Original, Submission, Version
@@ -320,6 +320,6 @@ def test_only_members_of_a_circle_contribute_to_it(way: Way) -> None:
 def test_a_preview_of_what_never_leaves_says_so(way: Way) -> None:
     kept = range_indicator(extensions=context("egress-range", "S4"))
     ana = way.cast.as_(way.cast.ana)
-    seen = contribute.preview(ana, bundle(kept), circle_id=way.circle.id, now=NOON)
+    seen = proposed.preview(ana, bundle(kept), circle_id=way.circle.id, now=NOON)
     (item,) = seen.items
     assert (item.outcome, item.departure.word) == ("withheld", "withheld")

@@ -15,7 +15,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 from tqdm import tqdm
 
-from exchange import audiences, contribute, delivery, docket, review
+from exchange import audiences, contribute, delivery, docket, proposed, review
 from exchange.management.demo import campaign, cast, evidence
 from exchange.management.demo.scene import Parts, Scene
 from exchange.models import Hold, Outcome, ReleaseRecipient, Subscription
@@ -319,7 +319,7 @@ def _received_by_whom(scene: Scene, sent: list[_Sent]) -> None:
 def _removed(scene: Scene, main: _Sent) -> None:
     """Which rule took what away from the objects that left."""
     scene.head("What was removed or changed on the way, by which rule")
-    seen = contribute.preview(
+    seen = proposed.preview(
         scene.cast.principal("Ana"),
         main.body,
         circle_id=scene.cast.forum.id,

@@ -1,0 +1,89 @@
+"""By form: which objects of a body are taken in, and who may contribute them where."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db.models.expressions import RawSQL
+
+from exchange import constants
+from exchange.models import ReleaseItem
+from exchange.policy import facts, intake
+from exchange.policy.facts import Facts
+from exchange.proof.refused import Forbidden, NotFound, Refused
+from indicators import store
+from indicators.stix import parse
+from indicators.stix.validate import Problem, problems
+from members.auth import Principal
+from members.models import CircleMember
+
+SMALLEST_CIRCLE = 3
+
+
+def may_contribute(principal: Principal, circle_id: UUID) -> UUID:
+    if principal.member_id is None or not principal.may("contribute"):
+        raise Forbidden("Your role may not contribute.")
+    in_circle = CircleMember.objects.filter(circle_id=circle_id, left_at__isnull=True)
+    members = set(in_circle.values_list("member_id", flat=True))
+    if principal.member_id not in members:
+        raise NotFound
+    if len(members) < SMALLEST_CIRCLE:
+        raise Refused("circle.too-small", "A circle carries nothing before it has three members.")
+    return principal.member_id
+
+
+def issued_here(member_id: UUID, stix_ids: Sequence[str]) -> frozenset[str]:
+    """Which of these are forum ids that the member has held: its own objects among them."""
+    return frozenset(
+        ReleaseItem.objects.filter(
+            rendition__stix_id__in=RawSQL("SELECT unnest(%s::text[])", [list(stix_ids)]),
+            rendition__object__isnull=False,
+            release__recipients__recipient_id=member_id,
+            release__recipients__idx__isnull=False,
+        ).values_list("rendition__stix_id", flat=True)
+    )
+
+
+def candidates_of(member_id: UUID, items: Sequence[parse.Item]) -> tuple[store.Candidate, ...]:
+    """Judge every object of a body by its form; nothing is stored."""
+    return tuple(candidate for candidate, _ in judge(member_id, items))
+
+
+def judge(
+    member_id: UUID, items: Sequence[parse.Item]
+) -> list[tuple[store.Candidate, Facts | None]]:
+    """Every object of a body with what is wrong with it by form, and the facts that were read."""
+    ids = [str(i.obj["id"]) for i in items if i.obj is not None and _is_named(i.obj)]
+    issued = issued_here(member_id, ids)
+    issuer = constants.issuer_id()
+    judged: list[tuple[store.Candidate, Facts | None]] = []
+    for item in items:
+        obj = item.obj or {}
+        subject = facts.read(obj) if item.problem is None and obj else None
+        problem = _problem(item, subject, issued, issuer)
+        pattern = subject.pattern if subject is not None else None
+        judged.append((store.Candidate(item.position, obj, problem, pattern), subject))
+    return judged
+
+
+def _problem(
+    item: parse.Item, subject: Facts | None, issued: frozenset[str], issuer: str
+) -> Problem | None:
+    """The first reason by form, or none."""
+    if item.problem is not None or item.obj is None:
+        return item.problem
+    found = intake.problems(subject or item.obj) or problems(item.obj)
+    if found:
+        return found[0]
+    if item.obj["id"] in constants.ids():
+        return None
+    return intake.looped(item.obj, issuer=issuer, held=issued)
+
+
+def _is_named(obj: Mapping[str, Any]) -> bool:
+    return isinstance(obj.get("id"), str)
+
+
+def limits() -> parse.Limits:
+    return parse.Limits(octets=settings.MAX_CONTENT_LENGTH)
