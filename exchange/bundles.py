@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from datetime import datetime
 from hashlib import sha256
-from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
 from django.conf import settings
 
+from exchange import ledger
 from exchange.models import Bundle, ReleaseItem
 from exchange.proof import claims
 from exchange.proof.keys import Signer
@@ -15,7 +15,7 @@ from exchange.proof.keys import Signer
 
 def ledger_origin() -> str:
     """The name of this exchange's log (signing-and-ledger, section 6)."""
-    return f"{urlsplit(settings.WEIR_BASE_URL).netloc}/ledger"
+    return ledger.origin()
 
 
 def pack(bundle_id: UUID, bodies: list[bytes]) -> bytes:

@@ -136,6 +136,14 @@ SIGNER_BUNDLE = text("SIGNER_BUNDLE", default="")
 SIGNER_DELIVERY = text("SIGNER_DELIVERY", default="")
 SIGNER_LEDGER = text("SIGNER_LEDGER", default="")
 LEDGER_DIR = Path(text("LEDGER_DIR"))
+# What may be seen: what is published, or only what enough members' witnesses have cosigned.
+LEDGER_GATE = _one_of(
+    "LEDGER_GATE", text("LEDGER_GATE", default="published"), ("published", "cosigned")
+)
+LEDGER_QUORUM = number("LEDGER_QUORUM", default=0)
+LEDGER_HEARTBEAT = number("LEDGER_HEARTBEAT", default=0)
+LEDGER_WITNESSES = text("LEDGER_WITNESSES", default="").split()
+LEDGER_NUMBER = number("LEDGER_NUMBER", default=1)
 # Sealed pages: made on first read, dropped at any time. Where a proxy serves them itself, the name
 # of its internal location for this folder.
 SEALED_DIR = Path(text("SEALED_DIR"))

@@ -1,5 +1,7 @@
 """The log over HTTP (signing-and-ledger, section 6.4), and the public keys."""
 
+import threading
+import time
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -9,6 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import path
 from django.utils.http import parse_etags
 from django.views.decorators.http import require_safe
+from rest_framework.authentication import BaseAuthentication
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
@@ -23,6 +26,15 @@ from members.auth import CredentialAuthentication, Principal, SessionAuthenticat
 TEXT = "text/plain; charset=utf-8"
 NEVER_CHANGES = "private, max-age=31536000, immutable"
 _LARGEST = 2**63 - 1
+_LAST_SECOND = 253_402_300_799  # of the year 9999
+_MOST_COSIGNED = 8192
+_STATUSES = {"cosign.older": 409, "ledger.rate": 429, "body.size": 413}
+# The log is walked in many small requests: so many at once, and so many more in each second, for
+# one member in each process of the web.
+BURST = 2000.0
+RATE = 100.0
+_spent: dict[object, tuple[float, float]] = {}
+_spending = threading.Lock()
 
 
 class AsItIs(BaseContentNegotiation):
@@ -42,7 +54,10 @@ class AsItIs(BaseContentNegotiation):
 class LedgerView(APIView):
     """For members: whoever may read the ledger reads all its commitments."""
 
-    authentication_classes = (CredentialAuthentication, SessionAuthentication)
+    authentication_classes: tuple[type[BaseAuthentication], ...] = (
+        CredentialAuthentication,
+        SessionAuthentication,
+    )
     content_negotiation_class = AsItIs
     http_method_names = ["get", "head", "options"]
 
@@ -51,26 +66,48 @@ class LedgerView(APIView):
         super().initial(request, *args, **kwargs)
         if not principal(request).may("read-ledger"):
             raise Forbidden("You may not read the ledger.")
+        _spend(principal(request))
 
     def handle_exception(self, exc: Exception) -> Response:
         """A refusal as JSON."""
         if not isinstance(exc, Refused):
             return super().handle_exception(exc)
-        status = {NotFound: 404, Forbidden: 403}.get(type(exc), 422)
+        status = _STATUSES.get(exc.code) or {NotFound: 404, Forbidden: 403}.get(type(exc), 422)
         body = {"code": exc.code, "sentence": exc.sentence, "path": exc.path}
         response = Response(body, status=status)
         response.exception = True
+        if status == 429:
+            response["Retry-After"] = "1"
         return response
 
 
 class CheckpointView(LedgerView):
-    """The newest published checkpoint."""
+    """The newest published checkpoint, with all cosignatures so far."""
 
     def get(self, request: Request) -> HttpResponse:
-        """Without witnesses there is none with a cosignature."""
-        if _number(request, "cosigned", 0):
-            raise NotFound
-        return _fresh(ledger.checkpoint())
+        """Or the newest with at least `cosigned` of them, or from before a second (`before`)."""
+        cosigned, before = _number(request, "cosigned", 0), _number(request, "before", 0)
+        moment = datetime.fromtimestamp(min(before, _LAST_SECOND), UTC) if before else None
+        return _fresh(ledger.checkpoint(cosigned=cosigned, before=moment))
+
+
+class CosignView(LedgerView):
+    """Where a member's witness hands in its signatures."""
+
+    authentication_classes = (CredentialAuthentication,)  # an agent's act, never a page's
+    http_method_names = ["post", "options"]
+
+    def post(self, request: Request) -> HttpResponse:
+        """`<size>`, a newline, signature lines; 200, 403, 404, 409 or 422."""
+        body = request.read(_MOST_COSIGNED + 1)
+        if len(body) > _MOST_COSIGNED:
+            raise Refused("body.size", "That is too much for a few signature lines.")
+        try:
+            text = body.decode()
+        except UnicodeDecodeError:
+            raise Refused("cosign.form", "Signature lines are UTF-8 text.") from None
+        size = ledger.cosign(principal(request), text, now=datetime.now(UTC))
+        return _fresh(f"{size}\n")
 
 
 class TileView(LedgerView):
@@ -103,7 +140,7 @@ class ConsistencyView(LedgerView):
 
     def get(self, request: Request) -> HttpResponse:
         """Hashes in base64, one a line."""
-        old, size = _number(request, "from", 0), _number(request, "to", ledger.published_size())
+        old, size = _number(request, "from", 0), _number(request, "to", ledger.signed_size())
         return _fresh(ledger.consistency(old, size))
 
 
@@ -153,6 +190,7 @@ def jwks(request: HttpRequest) -> HttpResponse:
 
 urlpatterns = [
     path("ledger/checkpoint", CheckpointView.as_view(), name="ledger-checkpoint"),
+    path("ledger/cosign", CosignView.as_view(), name="ledger-cosign"),
     path("ledger/tile/entries/<path:name>", EntriesView.as_view(), name="ledger-entries"),
     path("ledger/tile/<int:level>/<path:name>", TileView.as_view(), name="ledger-tile"),
     path("ledger/proof/<int:index>", ProofView.as_view(), name="ledger-proof"),
@@ -166,6 +204,17 @@ urlpatterns = [
 def principal(request: Request) -> Principal:
     """Who asks; the permission class has let nobody else in."""
     return request.user if isinstance(request.user, Principal) else Principal()
+
+
+def _spend(who: Principal) -> None:
+    """Refuse who asks for more than its share; apart from every other door."""
+    key, now = who.member_id or who.user_id, time.monotonic()
+    with _spending:
+        left, at = _spent.get(key, (BURST, now))
+        left = min(BURST, left + (now - at) * RATE)
+        if left < 1:
+            raise Refused("ledger.rate", "Too many requests for the log: go on in a second.")
+        _spent[key] = (left - 1, now)
 
 
 def _number(request: Request, name: str, default: int) -> int:

@@ -2,6 +2,7 @@
 
 from exchange.ledger.intake import enter_release, record
 from exchange.ledger.keys import announce, jwks, vkeys
+from exchange.ledger.naming import origin
 from exchange.ledger.reading import (
     MOST_OPENINGS,
     checkpoint,
@@ -12,17 +13,21 @@ from exchange.ledger.reading import (
     openings_of,
     proof,
     published_size,
+    signed_size,
     tile,
 )
 from exchange.ledger.receipts import receive_hour
-from exchange.ledger.sequencer import integrate, origin, publish
+from exchange.ledger.sequencer import integrate, publish
 from exchange.ledger.statements import state_day
+from exchange.ledger.witnesses import Witnessed, cosign, witnessed
 
 __all__ = [
     "MOST_OPENINGS",
+    "Witnessed",
     "announce",
     "checkpoint",
     "consistency",
+    "cosign",
     "enter_release",
     "entries",
     "integrate",
@@ -36,7 +41,9 @@ __all__ = [
     "published_size",
     "receive_hour",
     "record",
+    "signed_size",
     "state_day",
     "tile",
     "vkeys",
+    "witnessed",
 ]

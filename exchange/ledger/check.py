@@ -11,11 +11,11 @@ from django.db import connection, transaction
 from django.db.models import F, Max
 
 from exchange.ledger import intake, reading
+from exchange.ledger.naming import origin
 from exchange.ledger.sequencer import (
     LEDGER_LOCK,
     grow,
     last_checkpoint_file,
-    origin,
     read_tiles,
     slot_aad,
 )

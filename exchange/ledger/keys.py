@@ -4,8 +4,8 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 
-from exchange.ledger import intake
-from exchange.ledger.sequencer import origin
+from exchange.ledger import intake, witnesses
+from exchange.ledger.naming import origins
 from exchange.models import SigningKey
 from exchange.proof import note
 from exchange.proof.jws import Key, KeySet, thumbprint
@@ -49,12 +49,15 @@ def jwks() -> dict[str, object]:
 
 
 def vkeys(*, now: datetime) -> str:
-    """The log's verifier keys, one a line, the newest first."""
+    """The verifier keys of the log, the newest first, and of its witnesses, one a line."""
     rows = SigningKey.objects.filter(purpose="ledger", ends_at__gt=now - GRACE)
-    verifiers = [
-        note.Verifier(origin(), note.LOG, bytes(row.public)) for row in rows.order_by("-starts_at")
+    own = [
+        note.Verifier(name, note.LOG, bytes(row.public))
+        for name in origins()
+        for row in rows.order_by("-starts_at")
     ]
-    return "".join(verifier.vkey() + "\n" for verifier in verifiers)
+    others = witnesses.verifiers(since=now - GRACE)
+    return "".join(verifier.vkey() + "\n" for verifier in (*own, *others))
 
 
 def _key(row: SigningKey) -> Key:

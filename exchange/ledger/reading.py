@@ -1,6 +1,7 @@
 """What members read of the log: commitments for all, openings for those whom an entry concerns."""
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from hashlib import sha256
 from typing import Any
 from uuid import UUID
@@ -9,7 +10,7 @@ import orjson
 from django.db import connection
 from django.db.models import Q, QuerySet
 
-from exchange.ledger import intake
+from exchange.ledger import intake, witnesses
 from exchange.ledger.batch import RELEASES
 from exchange.ledger.sequencer import read_tiles, slot_aad
 from exchange.models import (
@@ -34,24 +35,49 @@ MOST_OPENINGS = 1000
 
 
 def published_size() -> int:
-    """How many entries lie under the newest checkpoint: what is visible has a smaller index."""
+    """How many entries may be seen: what is visible has a smaller index.
+
+    All under the newest checkpoint or, where the forum waits for its witnesses, all that they have
+    cosigned.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT weir_published()")
+        return int(cursor.fetchone()[0])
+
+
+def signed_size() -> int:
+    """How many entries lie under the newest checkpoint: their commitments are everybody's."""
     sizes = LedgerCheckpoint.objects.order_by("-size").values_list("size", flat=True)
     return sizes.first() or 0
 
 
-def checkpoint(size: int | None = None) -> str:
-    """The newest published checkpoint, or the one of that size, as a signed note."""
+def checkpoint(
+    size: int | None = None, *, cosigned: int = 0, before: datetime | None = None
+) -> str:
+    """The newest published checkpoint with all cosignatures so far, as a signed note.
+
+    Or the one of that size; or the newest with so many cosignatures; or the newest from before a
+    moment, so that witnesses who sign at different times sign the same one.
+    """
     rows = LedgerCheckpoint.objects.order_by("-size")
-    row = (rows if size is None else rows.filter(size=size)).first()
+    if cosigned:
+        size = witnesses.cosigned_size(cosigned)
+        if size is None:
+            raise NotFound
+    if size is not None:
+        rows = rows.filter(size=size)
+    if before is not None:
+        rows = rows.filter(at__lt=before)
+    row = rows.first()
     if row is None:
         raise NotFound
-    return row.note
+    return row.note + witnesses.lines(row.size)
 
 
 def tile(level: int, name: str) -> bytes:
     """A tile as tlog-tiles names it, up to the published size."""
     n, width = merkle.parse_tile_path(name)
-    if not 0 <= level < 8 or (published_size() >> merkle.HEIGHT * level) < n * merkle.WIDTH + width:
+    if not 0 <= level < 8 or (signed_size() >> merkle.HEIGHT * level) < n * merkle.WIDTH + width:
         raise NotFound
     return _read(level, n)[: width * merkle.HASH]
 
@@ -60,7 +86,7 @@ def entries(name: str) -> bytes:
     """A bundle of entries: for each its length and its leaf."""
     n, width = merkle.parse_tile_path(name)
     first = n * merkle.WIDTH
-    if published_size() < first + width:
+    if signed_size() < first + width:
         raise NotFound
     return merkle.entry_bundle(leaves(first, first + width))
 
@@ -85,7 +111,7 @@ def proof(index: int, size: int | None = None) -> str:
 
 def consistency(old: int, size: int) -> str:
     """The hashes that lead from one published size to a later one, in base64, one a line."""
-    if not 0 <= old <= size <= published_size():
+    if not 0 <= old <= size <= signed_size():
         raise NotFound
     path = merkle.consistency(old, size, _read)
     return "".join(keys.b64(step) + "\n" for step in path)

@@ -9,19 +9,20 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import orjson
 from django.conf import settings
 from django.db import connection, transaction
 
 from exchange.celery import nudge
-from exchange.ledger import intake
+from exchange.ledger import intake, witnesses
 from exchange.ledger.batch import RELEASES, Account, Accounts, Entry, Part, number
+from exchange.ledger.naming import origin
 from exchange.models import (
     LedgerAccount,
     LedgerCheckpoint,
     LedgerEvent,
+    LedgerGate,
     LedgerHead,
     LedgerTile,
     Release,
@@ -117,14 +118,11 @@ _STAMP_CONTRIBUTIONS = """
 """
 
 
-def origin() -> str:
-    """The log's name."""
-    return f"{urlsplit(settings.WEIR_BASE_URL).netloc}/ledger"
-
-
 @transaction.atomic
-def integrate(*, now: datetime) -> int | None:
+def integrate(*, now: datetime, is_beat: bool = False) -> int | None:
     """Number one batch; how many were waiting, or None where another process is at it.
+
+    At a beat of LEDGER_HEARTBEAT padding is a batch too.
 
     1. the lock          2. the head           3. what is committed       4. padding, order
     5. numbers, slots    6. rows, accounts     7. tiles, root, head
@@ -133,7 +131,7 @@ def integrate(*, now: datetime) -> int | None:
         return None
     head = _head()  # 2
     parts = _taken()  # 3
-    if not parts:
+    if not parts and not is_beat:
         return 0
     accounts = _accounts(parts)
     entries = number(parts, head.size, accounts, now=now)  # 4, 5
@@ -150,16 +148,51 @@ def publish(signer: Signer, *, now: datetime) -> int | None:
     What the signer raises is raised on, and nothing was published.
     """
     size = _publish(signer, now=now)
-    if size is not None:
+    is_more = size is not None if _gate() is None else open_gate()
+    if is_more:
         nudge("exchange.tasks.seal_waiting", queue="deliver")
     return size
+
+
+@transaction.atomic
+def open_gate() -> bool:
+    """Show what enough witnesses have cosigned, where the forum waits for them (LEDGER_GATE).
+
+    Where it no longer does, all that is published is shown, and the gate taken away.
+    """
+    gate = _gate() if _is_ours() else None
+    if gate is None:
+        return False
+    before, is_waiting = gate.size, settings.LEDGER_GATE == "cosigned"
+    reached = witnesses.cosigned_size(witnesses.quorum()) if is_waiting else _newest()
+    gate.size = max(before, reached or 0)
+    if gate.size > before:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT weir_supersede(%s, %s)", [before, gate.size])
+            cursor.execute("SELECT pg_notify(%s, %s)", [PUBLISHED, str(gate.size)])
+        gate.save(update_fields=["size"])
+    if not is_waiting:
+        gate.delete()
+    return gate.size > before
+
+
+def _gate() -> LedgerGate | None:
+    """The gate; where it was just set, what was shown before stays shown."""
+    if settings.LEDGER_GATE != "cosigned":
+        return LedgerGate.objects.first()
+    return LedgerGate.objects.get_or_create(pk=1, defaults={"size": _newest()})[0]
+
+
+def _newest() -> int:
+    sizes = LedgerCheckpoint.objects.order_by("-size").values_list("size", flat=True)
+    return sizes.first() or 0
 
 
 @transaction.atomic
 def _publish(signer: Signer, *, now: datetime) -> int | None:
     if not _is_ours():
         return None
-    head = _head()
+    head, gate = _head(), _gate()
     last = LedgerCheckpoint.objects.order_by("-size").first()
     first = last.size if last else 0
     if head.size == first:
@@ -178,8 +211,9 @@ def _publish(signer: Signer, *, now: datetime) -> int | None:
         )
         cursor.execute(_STAMP_PARTS, span)
         cursor.execute(_STAMP_CONTRIBUTIONS, span)
-        cursor.execute("SELECT weir_supersede(%(first)s, %(end)s)", span)
-        cursor.execute("SELECT pg_notify(%s, %s)", [PUBLISHED, str(head.size)])
+        if gate is None:
+            cursor.execute("SELECT weir_supersede(%(first)s, %(end)s)", span)
+            cursor.execute("SELECT pg_notify(%s, %s)", [PUBLISHED, str(head.size)])
     return head.size
 
 

@@ -17,6 +17,9 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
+        migrations.RunSQL(
+            (SQL / "published.sql").read_text(encoding="utf-8"), migrations.RunSQL.noop
+        ),
         migrations.RunSQL((SQL / "page.sql").read_text(encoding="utf-8"), migrations.RunSQL.noop),
         migrations.RunSQL((SQL / "rows.sql").read_text(encoding="utf-8"), migrations.RunSQL.noop),
         migrations.RunSQL((SQL / "ledger.sql").read_text(encoding="utf-8"), migrations.RunSQL.noop),

@@ -140,6 +140,62 @@ class LedgerAccount(models.Model):
         constraints = [models.UniqueConstraint(fields=["member", "slot"], name="account_once")]
 
 
+class LedgerWitness(models.Model):
+    """A member's key that cosigns checkpoints; one that has ended stays, for what it signed."""
+
+    id = models.BigAutoField(primary_key=True)
+    member = models.ForeignKey(Member, on_delete=models.PROTECT, related_name="+")
+    name = models.TextField()
+    public = models.BinaryField()
+    added_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True)
+
+    class Meta:
+        """One witness for a member at a time: nobody is two of the quorum."""
+
+        db_table = "ledger_witness"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["member"], condition=models.Q(ended_at=None), name="one_witness"
+            ),
+            models.UniqueConstraint(fields=["public"], name="witness_key_once"),
+            models.UniqueConstraint(
+                fields=["name"], condition=models.Q(ended_at=None), name="witness_name_once"
+            ),
+        ]
+
+
+class LedgerCosignature(models.Model):
+    """A witness's signature line under a checkpoint; `at` is the second that it signed."""
+
+    id = models.BigAutoField(primary_key=True)
+    size = models.BigIntegerField()
+    witness = models.ForeignKey(LedgerWitness, on_delete=models.PROTECT, related_name="+")
+    line = models.TextField()
+    at = models.DateTimeField()
+    kept_at = models.DateTimeField()
+
+    class Meta:
+        """A witness signs a size once."""
+
+        db_table = "ledger_cosignature"
+        constraints = [models.UniqueConstraint(fields=["size", "witness"], name="cosignature_once")]
+        indexes = [models.Index(fields=["witness", "size"], name="cosignature_by_witness")]
+
+
+class LedgerGate(models.Model):
+    """One row, only where the forum waits for its witnesses: what lies below it may be seen."""
+
+    id = models.SmallIntegerField(primary_key=True, default=1)
+    size = models.BigIntegerField(default=0)
+
+    class Meta:
+        """A single row."""
+
+        db_table = "ledger_gate"
+        constraints = [models.CheckConstraint(condition=models.Q(id=1), name="one_gate")]
+
+
 class SigningKey(models.Model):
     """A public key of the exchange; retired and revoked ones stay for ever."""
 

@@ -1,18 +1,23 @@
 """The log over HTTP: all of it for each member, openings for those whom they concern."""
 
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.test import Client
 from django.utils import timezone
 from pytest_django import Settings
 
 from exchange import ledger
+from exchange.api import ledger as door
+from exchange.ledger import witnesses
 from exchange.models import FloorPolicy
 from exchange.proof import jcs, jws, keys, merkle, note
 from exchange.proof.entry import Opening, parse_opening
+from exchange.signers import signer_of
 from members import credentials
 from members.models import User
 from tests.cast import Cast, make_cast
@@ -71,10 +76,18 @@ def cast(settings: Settings, tmp_path: Path) -> Cast:
 def ask(cast: Cast) -> Ask:
     """Ask as a machine of somebody's member."""
 
-    def answer(user: User, address: str, scope: str = "ledger-read", **headers: str) -> Any:
+    def answer(
+        user: User,
+        address: str,
+        scope: str = "ledger-read",
+        body: bytes | None = None,
+        **headers: str,
+    ) -> Any:
         wanted = credentials.Wanted("verifier", (scope,))
         _, secret = credentials.mint(cast.as_(user), wanted, now=timezone.now())
         client = Client(headers={"Authorization": f"Bearer {secret}", **headers})
+        if body is not None:
+            return client.post(address, body, content_type="text/plain; charset=utf-8")
         return client.get(address)
 
     return answer
@@ -110,6 +123,49 @@ def test_the_checkpoint_is_a_note_of_the_newest_size(cast: Cast, ask: Ask) -> No
     checkpoint, _ = note.open_checkpoint(response.content.decode(), VERIFIERS)
     assert (checkpoint.origin, checkpoint.size) == ("testserver/ledger", 32)
     assert ask(cast.cleo, "/ledger/checkpoint?cosigned=1").status_code == 404
+
+
+def test_a_witness_hands_in_its_signature(cast: Cast, ask: Ask) -> None:
+    signer = signer_of(Ed25519PrivateKey.from_private_bytes(sha256(b"witness").digest()))
+    verifier = note.Verifier("cirrus.example/witness", note.WITNESS, signer.public)
+    witnesses.add(cast.cirrus, verifier.vkey(), now=timezone.now())
+    text = ask(cast.cleo, "/ledger/checkpoint").content.decode().partition("\n\n")[0] + "\n"
+
+    def signed(text: str, size: object = 32) -> str:
+        now = int(timezone.now().timestamp())
+        return f"{size}\n{note.cosignature_line(text, verifier.name, signer, at=now)}"
+
+    def hand_in(user: User, body: str) -> int:
+        return int(ask(user, "/ledger/cosign", body=body.encode()).status_code)
+
+    old = ledger.checkpoint(16).partition("\n\n")[0] + "\n"
+    assert hand_in(cast.cleo, signed(text, 31)) == 404
+    assert hand_in(cast.ben, signed(text)) == 403
+    assert hand_in(cast.cleo, signed(text.replace("32", "33"))) == 422
+    assert hand_in(cast.cleo, "32\n") == 422
+    assert hand_in(cast.cleo, "x") == 422
+    assert hand_in(cast.cleo, "x" * 9000) == 413
+    assert hand_in(cast.cleo, signed(text)) == 200
+    assert hand_in(cast.cleo, signed(old, 16)) == 409
+    assert Client().post("/ledger/cosign", b"32\n", content_type="text/plain").status_code == 401
+    answer = ask(cast.ben, "/ledger/checkpoint?cosigned=1").content.decode()
+    known = note.parse_vkeys(ask(cast.ben, "/ledger/keys").content.decode())
+    head, signatures = note.open_checkpoint(answer, known)
+    assert (head.size, len(signatures)) == (32, 2)
+    long_ago = ask(cast.ben, "/ledger/checkpoint?before=1")
+    assert long_ago.status_code == 404
+
+
+def test_who_walks_the_log_too_fast_is_asked_to_wait(
+    cast: Cast, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(door, "BURST", 2.0)
+    monkeypatch.setattr(door, "RATE", 0.0)
+    monkeypatch.setattr(door, "_spent", {})
+    answers = [ask(cast.cleo, "/ledger/checkpoint") for _ in range(3)]
+    assert [each.status_code for each in answers] == [200, 200, 429]
+    assert answers[2]["Retry-After"] == "1"
+    assert ask(cast.ben, "/ledger/checkpoint").status_code == 200  # each has its own share
 
 
 def test_tiles_and_entries_lead_to_the_checkpoint(cast: Cast, ask: Ask) -> None:

@@ -50,14 +50,14 @@ class Command(BaseCommand):
 def run(signer: Signer) -> None:
     """Sequence until the process ends; only a log that has diverged ends it from inside."""
     pause = LEAST
-    is_listening = False
+    is_listening = is_full = False
     while True:
         started = time.monotonic()
         try:
             if not is_listening:
                 _listen(signer)
                 is_listening = True
-            is_full = _round(signer)
+            is_full = _round(signer, is_beat=settings.LEDGER_HEARTBEAT > 0 and not is_full)
             pause = LEAST
         except (DatabaseError, psycopg.Error) as error:
             pause = _back_off("sequencer.no-database", error, pause)
@@ -84,9 +84,9 @@ def _listen(signer: Signer) -> None:
     log.info("sequencer.ready", size=ledger.published_size())
 
 
-def _round(signer: Signer) -> bool:
+def _round(signer: Signer, *, is_beat: bool) -> bool:
     """One batch and one checkpoint; whether the batch was full, so that more may be waiting."""
-    count = ledger.integrate(now=datetime.now(UTC))
+    count = ledger.integrate(now=datetime.now(UTC), is_beat=is_beat)
     size = None if count is None else ledger.publish(signer, now=datetime.now(UTC))
     if count:
         telemetry.count("ledger.entries", count)
@@ -96,7 +96,13 @@ def _round(signer: Signer) -> bool:
 
 
 def _wait() -> bool:
-    """Until a commit is heard of, or the time is over; False when the connection is gone."""
+    """Until a commit is heard of, or the time is over; False when the connection is gone.
+
+    With a heartbeat until its next beat, whatever is committed: the log's shape tells no time.
+    """
+    if settings.LEDGER_HEARTBEAT:
+        time.sleep(settings.LEDGER_HEARTBEAT - time.time() % settings.LEDGER_HEARTBEAT)
+        return True
     try:
         raw: psycopg.Connection = connection.connection
         for _ in raw.notifies(timeout=EVERY, stop_after=1):

@@ -120,7 +120,7 @@ CREATE OR REPLACE FUNCTION weir_walk(
     #variable_conflict error
     DECLARE
         me uuid := weir_member();
-        published bigint := (SELECT coalesce(max(c.size), 0) FROM ledger_checkpoint c);
+        published bigint := weir_published();
         circles uuid[] := weir_seats(weir_walk.circle);
         start bigint := weir_walk.after;
     BEGIN

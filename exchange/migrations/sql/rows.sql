@@ -10,30 +10,6 @@ CREATE OR REPLACE FUNCTION weir_user() RETURNS uuid LANGUAGE sql STABLE
 CREATE OR REPLACE FUNCTION weir_acts_as(role text) RETURNS boolean LANGUAGE sql STABLE
     AS $$ SELECT role = ANY (string_to_array(coalesce(current_setting('weir.roles', true), ''), ',')) $$;
 
-CREATE OR REPLACE FUNCTION weir_published() RETURNS bigint LANGUAGE plpgsql STABLE SECURITY DEFINER
-    SET search_path = public, pg_temp
-    AS $$ BEGIN RETURN (SELECT coalesce(max(size), 0) FROM ledger_checkpoint); END $$;
-
--- The one condition of visibility: released to me under a published checkpoint, and I am still
--- an active member of that circle (the constants have none). In plpgsql, whose plans are kept.
-CREATE OR REPLACE FUNCTION weir_holds(release uuid) RETURNS boolean LANGUAGE plpgsql STABLE
-    SECURITY DEFINER SET search_path = public, pg_temp
-    AS $$
-    BEGIN
-        RETURN EXISTS (
-            SELECT 1 FROM exchange_releaserecipient part
-            JOIN exchange_release act ON act.id = part.release_id
-            JOIN members_member me ON me.id = part.recipient_id AND me.state = 'active'
-            WHERE part.release_id = release
-              AND part.recipient_id = weir_member()
-              AND part.idx < (SELECT coalesce(max(size), 0) FROM ledger_checkpoint)
-              AND (act.circle_id IS NULL OR EXISTS (
-                  SELECT 1 FROM members_circlemember seat
-                  WHERE seat.circle_id = act.circle_id AND seat.member_id = me.id
-                    AND seat.left_at IS NULL)));
-    END
-    $$;
-
 DO $$
 DECLARE
     owned text[] := ARRAY[

@@ -31,7 +31,7 @@ CREATE OR REPLACE FUNCTION weir_found(
     DECLARE
         me uuid := (SELECT m.id FROM members_member m
                     WHERE m.id = weir_member() AND m.state = 'active');
-        published bigint := (SELECT coalesce(max(c.size), 0) FROM ledger_checkpoint c);
+        published bigint := weir_published();
         circles uuid[] := ARRAY(
             SELECT seat.circle_id FROM members_circlemember seat
             WHERE seat.member_id = me AND seat.left_at IS NULL);
