@@ -93,7 +93,10 @@ def _database(url: str, role: str) -> dict[str, Any]:
         "PORT": str(parts.port or ""),
         "CONN_MAX_AGE": 60,
         "CONN_HEALTH_CHECKS": True,
-        "OPTIONS": options | ({"options": server} if server else {}),
+        # Only what asks for it is prepared: `members.scope.fetch`.
+        "OPTIONS": options
+        | {"prepare_threshold": 1_000_000}
+        | ({"options": server} if server else {}),
     }
 
 

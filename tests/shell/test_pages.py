@@ -264,3 +264,15 @@ def test_the_walk_is_planned_by_its_indexes(cast: Cast, given: list[Object]) -> 
     assert "Index Scan using item_current" in plan or "using release_position" in plan
     assert "Incremental Sort" in plan
     assert "Seq Scan" not in plan
+
+
+def test_what_is_asked_for_all_the_time_is_prepared_once(cast: Cast, given: list[Object]) -> None:
+    ask(cast.borealis)
+    ask(cast.borealis)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT generic_plans + custom_plans FROM pg_prepared_statements"
+            " WHERE statement LIKE 'SELECT * FROM weir_sealed%'"
+        )
+        ((times,),) = cursor.fetchall()
+    assert times >= 2
