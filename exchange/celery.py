@@ -33,6 +33,7 @@ app.conf.beat_schedule = {
         ("sweep", 5.0, "deliver"),
         ("accept_waiting", 10.0, "render"),
         ("previews", 10.0, "render"),
+        ("archives", 30.0, "render"),
         ("tell_recalls", 5.0, "render"),
         ("calendar", 60.0, "render"),
         ("let_go", 60.0, "render"),

@@ -14,7 +14,7 @@ from uuid import UUID, uuid4
 from django.db import connection, transaction
 from django.db.models import QuerySet
 
-from exchange import audiences, feedback, folds, ledger, pages, reissue, revocation, search
+from exchange import archive, audiences, feedback, folds, ledger, pages, reissue, revocation, search
 from exchange.celery import nudge
 from exchange.models import (
     Bundle,
@@ -395,6 +395,7 @@ def _erase(obj: ForumObject) -> None:
     gone = Rendition.objects.filter(object=obj, takes_back=False).exclude(pk__in=kept)
     releases = ReleaseItem.objects.filter(rendition__in=gone).values("release_id")
     Bundle.objects.filter(release_id__in=releases).update(body=b"")
+    archive.forget(releases.values_list("release_id", flat=True))
     search.forget(gone)
     gone.update(body=b"")
 

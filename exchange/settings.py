@@ -147,6 +147,7 @@ LEDGER_QUORUM = number("LEDGER_QUORUM", default=0)
 LEDGER_HEARTBEAT = number("LEDGER_HEARTBEAT", default=0)
 LEDGER_WITNESSES = text("LEDGER_WITNESSES", default="").split()
 LEDGER_NUMBER = number("LEDGER_NUMBER", default=1)
+ARCHIVE_DAYS = number("ARCHIVE_DAYS", default=7)
 # Sealed pages: made on first read, dropped at any time. Where a proxy serves them itself, the name
 # of its internal location for this folder.
 SEALED_DIR = Path(text("SEALED_DIR"))

@@ -89,11 +89,20 @@ def previews() -> None:
         nudge("exchange.tasks.preview", str(preview_id), queue="render")
 
 
-@app.task(name="exchange.tasks.seal_archive")
-def seal_archive(member_id: str) -> None:
-    """Seal what a member takes along and was never pushed to it."""
+# Ten thousand openings with their proofs are some seconds; the bundles of a part are more.
+@app.task(name="exchange.tasks.make_archive", soft_time_limit=580, time_limit=600)
+def make_archive(archive_id: str) -> None:
+    """Make one archive that was ordered."""
     signer = signer_for(settings.SIGNER_BUNDLE)
-    archive.seal(UUID(member_id), signer=signer, now=timezone.now())
+    archive.make(UUID(archive_id), signer=signer, now=timezone.now())
+
+
+@app.task(name="exchange.tasks.archives")
+def archives() -> None:
+    """Take up archives whose hint was lost or whose signer was away; end those that are over."""
+    archive.end_due(now=timezone.now())
+    for archive_id in archive.waiting():
+        nudge("exchange.tasks.make_archive", str(archive_id), queue="render")
 
 
 @app.task(name="exchange.tasks.let_go")

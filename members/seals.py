@@ -79,6 +79,13 @@ def _stored_seal(member_id: UUID) -> Seal:
     return Seal(keys[newest], epoch=newest, earlier=keys)
 
 
+@lru_cache(maxsize=1)
+def for_forum() -> Seal:
+    """The seal of what the forum's own people keep; its key is derived, and in no database."""
+    derive = HKDF(SHA256(), 32, salt=None, info=b"weir-forum/v1")
+    return Seal(derive.derive(settings.WRAPPING_KEY))
+
+
 def make_data_key(member_id: UUID) -> DataKey:
     """Mint a member's data key, wrapped by the key from the environment."""
     wrapped = _wrapping().seal(token_bytes(32), aad=_key_aad(member_id, 1))

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from functools import cache
 from hashlib import sha256
 from typing import Any
 from uuid import UUID
@@ -154,6 +155,22 @@ def openings(
     else:
         raise Refused("openings.slot", "You have openings in the slots to, from and all.", "slot")
     return _openings(rows.filter(idx__gt=after).order_by("idx")[:limit])
+
+
+def openings_at(
+    principal: Principal, places: Iterable[tuple[int, str]]
+) -> dict[tuple[int, str], Opening]:
+    """The caller's openings of these slots, by index and slot; what it may not open is left out."""
+    wanted = set(places)
+    rows = _shown(principal).filter(idx__in={index for index, _ in wanted}).order_by("idx")
+    made = _openings([row for row in rows if (row.idx, row.slot) in wanted])
+    return {(one.index, one.slot): one for one in made}
+
+
+def proofs(indexes: Iterable[int], size: int) -> dict[int, tuple[bytes, ...]]:
+    """The inclusion paths of many entries in the tree of one published size."""
+    read = cache(_read)
+    return {index: merkle.inclusion(index, size, read) for index in indexes}
 
 
 def openings_of(principal: Principal, digest: bytes) -> tuple[Opening, ...]:

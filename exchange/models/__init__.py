@@ -1,5 +1,6 @@
 """Rows and constraints, no behaviour."""
 
+from exchange.models.archives import Archive
 from exchange.models.deliveries import Attempt, Bundle, Delivery, Subscription
 from exchange.models.desk import HoldAct, OriginalRead, OriginalRequest, OriginalWord
 from exchange.models.entries import (
@@ -51,6 +52,7 @@ from exchange.models.tokens import TokenAlarm, TokenCall, TokenDay
 
 __all__ = [
     "Affected",
+    "Archive",
     "Attempt",
     "Backfill",
     "Bundle",

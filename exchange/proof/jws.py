@@ -10,7 +10,9 @@ from exchange.proof.refused import Refused
 
 MANIFEST = "weir-manifest+json"
 DELIVERY = "weir-delivery+jwt"
-PURPOSE = {MANIFEST: "bundle", DELIVERY: "delivery"}  # which keys may sign which kind of token
+ARCHIVE = "weir-archive+json"
+# Which keys may sign which kind of token.
+PURPOSE = {MANIFEST: "bundle", DELIVERY: "delivery", ARCHIVE: "bundle"}
 ALGORITHMS = ("EdDSA", "Ed25519")
 STATUSES = ("next", "active", "retired", "revoked")
 LONGEST = 16_384  # of a token: it travels in an HTTP header
@@ -146,12 +148,12 @@ class Token:
     key: Key
 
 
-def read(token: str, keys: KeySet, *, typ: str) -> Token:
+def read(token: str, keys: KeySet, *, typ: str, longest: int = LONGEST) -> Token:
     """Check form, kind and signature; whether the key may sign this is for `Key.check`."""
     # 1. three parts of canonical base64url     2. a header of exactly alg, kid, typ
     # 3. an algorithm that we use; the kind that is expected     4. the key, from our own set
     # 5. the signature     6. (the caller) the claims, and the key's purpose, time and revocation
-    parts = token.split(".") if len(token) <= LONGEST else []
+    parts = token.split(".") if len(token) <= longest else []
     if len(parts) != 3:  # 1
         raise Refused("jws.form", "This is not a compact JWS.")
     header = _header(unb64url(parts[0]))  # 2

@@ -94,7 +94,7 @@ def settings_page(request: HttpRequest) -> HttpResponse:
         "sees_tokens": sees_tokens,
         "manages_members": principal.may("manage-members"),
         "lets_go": principal.member_id is not None and principal.may("edit-member-policy"),
-        "takes_archive": principal.member_id is not None and principal.may("read-disclosures"),
+        "takes_archive": principal.may("read-ledger"),
     }
     return wire.render(request, "web/account/settings.html", context)
 

@@ -1,8 +1,9 @@
 """What a member lets go under a loosened policy, and what it takes along when it leaves."""
 
 from datetime import UTC, datetime, time, timedelta
-from io import BytesIO
+from uuid import UUID
 
+from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -35,27 +36,33 @@ def let_go(request: HttpRequest) -> HttpResponse:
     return wire.render(request, "web/compliance/let_go.html", context, status=status)
 
 
-@wire.page(may="read-disclosures", of_member=True)
+@wire.page(may="read-ledger")
 @require_http_methods(["GET", "POST"])
-def parts(request: HttpRequest) -> HttpResponse:
-    """What the member can take along; a worker seals first what was never pushed."""
+def archives(request: HttpRequest) -> HttpResponse:
+    """The signed archives that the person ordered, and the parts of the member's own."""
     principal = wire.asker(request)
     if request.method == "POST":
-        archive.prepare(principal)
-        messages.success(request, "A worker seals what was never pushed.", extra_tags="good")
+        slot, first = request.POST.get("slot", ""), request.POST.get("first", "")
+        number = int(first) if first.isascii() and first.isdigit() and len(first) < 19 else 0
+        archive.order_part(principal, slot, number, now=timezone.now())
+        messages.success(request, "Ordered: a worker packs and signs it.", extra_tags="good")
         return redirect("web:archive")
-    found = archive.parts(principal)
-    context = {"parts": found, "unsealed": sum(one.unsealed for one in found)}
+    takes = principal.member_id is not None and principal.may("read-disclosures")
+    context = {
+        "orders": archive.orders(principal),
+        "parts": archive.parts(principal) if takes else (),
+        "takes": takes,
+        "days": settings.ARCHIVE_DAYS,
+    }
     return wire.render(request, "web/compliance/archive.html", context)
 
 
-@wire.page(may="read-disclosures", of_member=True)
+@wire.page(may="read-ledger")
 @require_GET
-def part(request: HttpRequest, slot: str, first: int) -> HttpResponse:
-    """One part of the archive, as a ZIP file; at most 100 bundles of at most 1 MiB."""
-    file = BytesIO()
-    archive.write(wire.asker(request), slot, first, file, now=timezone.now())
-    response = HttpResponse(file.getvalue(), content_type="application/zip")
-    response["Content-Disposition"] = f'attachment; filename="archive-{slot}-{first}.zip"'
+def archive_file(request: HttpRequest, archive_id: UUID) -> HttpResponse:
+    """One archive, for who ordered it."""
+    order, body = archive.take(wire.asker(request), archive_id, now=timezone.now())
+    response = HttpResponse(body, content_type="application/zip")
+    response["Content-Disposition"] = f'attachment; filename="{order.name}"'
     response["Cache-Control"] = "no-store"
     return response

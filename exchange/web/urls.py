@@ -77,8 +77,8 @@ urlpatterns = [
     path("tokens/command/", tokens.command, name="token-command"),
     path("health/", operator.health, name="health"),
     path("again/", leaving.let_go, name="let-go"),
-    path("archive/", leaving.parts, name="archive"),
-    path("archive/<str:slot>/<int:first>/", leaving.part, name="archive-part"),
+    path("archive/", leaving.archives, name="archive"),
+    path("archive/<uuid:archive_id>/", leaving.archive_file, name="archive-file"),
     path("members/", operator.members, name="members"),
     path("members/<uuid:member_id>/", operator.member, name="member"),
 ]

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from exchange.proof import archive as archive_format
 from exchange.proof import claims, entry, jcs, merkle, note, verify
 from exchange.proof.claims import Delivery, Receiver
 from exchange.proof.entry import Opening
@@ -407,7 +408,7 @@ def test_the_command_says_what_it_found(tmp_path: Path, capsys: pytest.CaptureFi
     (folder / "sub").mkdir()
     packed = zip_of(list(archive().items()), tmp_path / "a.zip")
     for path in (folder, packed):
-        assert verify.main([str(path)]) == 0
+        assert verify.main(["archive", str(path)]) == 0
         said = capsys.readouterr().out
         assert "Everything verifies." in said
         assert f"{BUNDLE_ID}: 3 objects from {ISS}" in said
@@ -423,25 +424,25 @@ def test_own_keys_are_believed_not_those_of_the_archive(
 ) -> None:
     folder = folder_of(archive(), tmp_path / "a")
     own = folder_of(archive(), tmp_path / "own")
-    call = [str(folder), "--jwks", str(own / "jwks.json"), "--vkeys", str(own / "vkeys")]
+    call = ["archive", str(folder), "--jwks", str(own / "jwks.json"), "--vkeys", str(own / "vkeys")]
     assert verify.main([*call, "--witnesses", "2"]) == 0
     assert "Keys were taken" not in capsys.readouterr().out
     (own / "jwks.json").write_bytes(b'{"keys":[]}')
     assert verify.main(call) == 1
     assert "DOES NOT VERIFY" in capsys.readouterr().out
-    assert verify.main([str(folder), "--jwks", str(own / "none")]) == 2
+    assert verify.main(["archive", str(folder), "--jwks", str(own / "none")]) == 2
 
 
 def test_what_does_not_verify_ends_with_1(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = folder_of(archive(proofs=proofs_of(OPENINGS[:1])), tmp_path / "a")
-    assert verify.main([str(folder)]) == 1
+    assert verify.main(["archive", str(folder)]) == 1
     said = capsys.readouterr().out
     assert f"(archive.unrecorded) [{BUNDLE_ID}.objects[1]]" in said
     assert SECRET not in said
     folder_of(archive(jws=b"x"), folder)
-    assert verify.main([str(folder)]) == 1
+    assert verify.main(["archive", str(folder)]) == 1
 
 
 def test_what_cannot_be_read_ends_with_2(
@@ -455,10 +456,11 @@ def test_what_cannot_be_read_ends_with_2(
     folder_of({"jwks.json": b"{}"}, tmp_path / "keyless")
     folder_of({"jwks.json": b'{"keys":[]}', "vkeys": b""}, tmp_path / "empty")
     for name in ("none", "cut.zip", "spoiled.zip", "twice.zip", "keyless", "empty"):
-        assert verify.main([str(tmp_path / name)]) == 2, name
+        assert verify.main(["archive", str(tmp_path / name)]) == 2, name
         assert "NOT CHECKED" in capsys.readouterr().out
-    monkeypatch.setattr(verify, "LARGEST", 1000)  # a small bound does as well as a large archive
-    assert verify.main([str(tmp_path / "whole.zip")]) == 2
+    # A small bound does as well as a large archive.
+    monkeypatch.setattr(archive_format, "LARGEST", 1000)
+    assert verify.main(["archive", str(tmp_path / "whole.zip")]) == 2
     assert "too large" in capsys.readouterr().out
 
 
@@ -466,14 +468,14 @@ def test_wrong_usage_ends_with_2(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         verify.main([])
     assert ended.value.code == 2
-    assert "DIR_OR_ZIP" in capsys.readouterr().err
+    assert "archive" in capsys.readouterr().err
 
 
 def test_members_run_it_without_django(tmp_path: Path) -> None:
     folder = folder_of(archive(), tmp_path / "a")
     root = Path(verify.__file__).parents[2]
     ran = subprocess.run(
-        [sys.executable, "-m", "exchange.proof.verify", str(folder)],
+        [sys.executable, "-m", "exchange.proof.verify", "archive", str(folder)],
         cwd=root, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert (ran.returncode, ran.stderr) == (0, "")

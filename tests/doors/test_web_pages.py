@@ -22,6 +22,7 @@ pytestmark = pytest.mark.django_db
 
 BACKEND = "django.contrib.auth.backends.ModelBackend"
 FOR_ALL = ["/", "/help/", "/policy/", "/settings/", "/people/", "/statistics/", "/tokens/"]
+FOR_ALL += ["/archive/"]
 OF_A_MEMBER = ["/subscriptions/", "/credentials/"]
 READING = ["/campaigns/", "/contributions/", "/entries/", "/entries/?slot=to", "/holds/"]
 READING += ["/search/", "/search/?q=relay", "/search/list/"]
@@ -36,7 +37,6 @@ MAY = {
         *TAKING_BACK,
         "/previews/",
         "/originals/",
-        "/archive/",
         "/again/",
     ],
     "alma": [
@@ -47,7 +47,6 @@ MAY = {
         "/previews/",
         "/originals/",
         "/holds/all/",
-        "/archive/",
         "/again/",
     ],
     "ben": [*FOR_ALL, *OF_A_MEMBER, *READING, *TAKING_BACK, *GIVING],

@@ -27,6 +27,7 @@ from exchange import (
 )
 from exchange.models import (
     Affected,
+    Archive,
     Attempt,
     Delivery,
     Feedback,
@@ -327,6 +328,14 @@ def test_every_table_with_content_has_rows_in_this_scene(scene: Scene) -> None:
         until=NOON,
         preview_id=scene.sent,
         at=NOON,
+    )
+    Archive.objects.create(
+        member=scene.cast.aurora,
+        user=scene.cast.abel,
+        kind="member",
+        order=b"s",
+        ordered_at=NOON,
+        ends_at=NOON,
     )
     SealedPage.objects.create(
         member=scene.cast.borealis,

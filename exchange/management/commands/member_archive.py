@@ -34,9 +34,8 @@ class Command(BaseCommand):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         try:
             signer = signer_for(settings.SIGNER_BUNDLE)
-            archive.seal(row.id, signer=signer, now=now, is_here=False)
             made = archive.write_enveloped(
-                row, options["certificate"].read_bytes(), folder, now=now
+                row, options["certificate"].read_bytes(), folder, signer=signer, now=now
             )
         except (Refused, ValueError, TypeError) as error:
             sentence = getattr(error, "sentence", "That is no RSA certificate.")

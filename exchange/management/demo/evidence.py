@@ -103,8 +103,8 @@ def offline(scene: Scene, started: datetime) -> None:
     body = new[-1]
     folder = scene.parts.received / "archive"
     _pack(scene, body, folder)
-    scene.say(f"  $ python -m exchange.proof.verify {folder}")
-    argv = (sys.executable, "-m", "exchange.proof.verify", str(folder))
+    scene.say(f"  $ python -m exchange.proof.verify archive {folder}")
+    argv = (sys.executable, "-m", "exchange.proof.verify", "archive", str(folder))
     done = subprocess.run(  # noqa: S603 - our own interpreter and module
         argv, capture_output=True, text=True, check=False, cwd=ROOT, env={}
     )
