@@ -35,6 +35,8 @@ app.conf.beat_schedule = {
         ("previews", 10.0, "render"),
         ("archives", 30.0, "render"),
         ("tell_recalls", 5.0, "render"),
+        ("follow_recalls", 60.0, "render"),
+        ("send_mails", 60.0, "mail"),
         ("calendar", 60.0, "render"),
         ("let_go", 60.0, "render"),
     )

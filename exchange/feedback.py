@@ -1,26 +1,33 @@
 """Feedback: a recipient's sighting says that something is wrong; a task for who answers for it.
 
 Whoever said it stays unsaid. Nothing happens by it alone: its contributor, or the forum's counsel,
-recalls the object, corrects it with a new version, or answers.
+recalls the object, corrects it with a new version, or answers. Who said it is told which of these,
+by a word of a closed list and the day: never who answered, and never in anybody's own words.
 """
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from uuid import UUID
 
+from django.db import connection
 from django.db.models import QuerySet
 
 from exchange import lists
 from exchange.models import Feedback
 from exchange.proof.refused import Forbidden, NotFound, Refused
 from indicators import store
+from indicators.models import Contribution
 from indicators.stix import extensions
 from members.auth import Principal
 from members.roles import FORUM_COUNSEL
+from members.scope import acting
+from members.seals import for_member
 
 # What a sighting says that calls for somebody; one that merely was seen calls for nobody.
 FAULTS = ("false-positive", "benign-shared-infrastructure")
+# What an answer that changes nothing may say.
+ANSWERS = (Feedback.Answer.STANDS.value, Feedback.Answer.UNCLEAR.value)
 PAGE = 25
 
 
@@ -39,15 +46,36 @@ class Task:
     at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What became of what one said of another's object: a word of the list, and the day."""
+
+    version_id: int
+    stix_id: str
+    said: str
+    at: datetime
+    answer: str
+    answered_on: date | None
+
+
 def note(
     leaving: Iterable[lists.Leaving],
     names: lists.Names,
     given: Mapping[UUID, Collection[UUID]],
     *,
-    circle_id: UUID,
+    contribution: Contribution,
     now: datetime,
 ) -> None:
-    """In the release's transaction: a task for each such sighting that its target's member got."""
+    """In the release's transaction: a task for each such sighting that its target's member got.
+
+    A version that came after what was said, and leaves now, is the correction.
+    """
+    said_before = Feedback.objects.filter(
+        object_id__in={one.version.object_id for one in leaving},
+        answered_at__isnull=True,
+        at__lt=contribution.received_at,
+    )
+    said_before.update(answered_at=now, answer=Feedback.Answer.CORRECTED)
     tasks = []
     for one in leaving:
         said = (extensions.context_of(one.obj) or {}).get("disposition")
@@ -62,7 +90,7 @@ def note(
                 object=target,
                 member_id=target.member_id,
                 version=one.version,
-                circle_id=circle_id,
+                circle_id=contribution.circle_id,
                 disposition=str(said),
                 at=now,
             )
@@ -95,26 +123,50 @@ def tasks(principal: Principal, *, object_id: UUID | None = None) -> tuple[Task,
     )
 
 
-def answer(principal: Principal, task_id: UUID, *, text: str, now: datetime) -> None:
-    """Close a task with a written word; it stays with the contributor and the forum's counsel."""
-    if not principal.may("recall") or principal.user_id is None:
+def answer(principal: Principal, task_id: UUID, *, answer: str, note: str, now: datetime) -> None:
+    """Close a task and leave the object as it is: who said it is told the word of the list.
+
+    The written note stays with the contributor and the forum's counsel.
+    """
+    if not principal.may("recall") or not principal.is_authenticated:
         raise Forbidden("Your role may not answer feedback.")
-    if len(text.strip()) < 8:
-        raise Refused("reason.missing", "Write down the answer, in a few words at least.", "answer")
+    if answer not in ANSWERS:
+        raise Refused("feedback.answer", f"Answer one of {', '.join(ANSWERS)}.", "answer")
+    if len(note.strip()) < 8:
+        raise Refused("reason.missing", "Write down the reason, in a few words at least.", "note")
+    row = _visible(principal).filter(pk=task_id, answered_at__isnull=True).first()
+    if row is None:
+        raise NotFound
+    sealed = for_member(row.member_id).seal(note.strip().encode(), aad=_aad(row.id))
     moved = (
         _visible(principal)
         .filter(pk=task_id, answered_at__isnull=True)
-        .update(answered_at=now, answered_by_id=principal.user_id, answer=text.strip())
+        .update(
+            answered_at=now, answered_by_id=principal.user_id, answer=answer, sealed_note=sealed
+        )
     )
     if not moved:
         raise NotFound
 
 
+def answers(principal: Principal, *, most: int = PAGE) -> tuple[Answer, ...]:
+    """What became of what the asker's member said of others' objects, newest first."""
+    if principal.member_id is None or not principal.may("read-own-originals"):
+        return ()
+    with acting(principal.acting()), connection.cursor() as cursor:
+        cursor.execute("SELECT * FROM weir_answers_to_me(%s)", [most])
+        return tuple(Answer(*found) for found in cursor.fetchall())
+
+
 def close(object_id: UUID, *, now: datetime) -> None:
     """The object was recalled: that is the answer to all that was said of it."""
     Feedback.objects.filter(object_id=object_id, answered_at__isnull=True).update(
-        answered_at=now, answer="recalled"
+        answered_at=now, answer=Feedback.Answer.RECALLED
     )
+
+
+def _aad(task_id: UUID) -> bytes:
+    return b"feedback:" + task_id.bytes
 
 
 def _visible(principal: Principal) -> QuerySet[Feedback]:

@@ -14,7 +14,18 @@ from uuid import UUID, uuid4
 from django.db import connection, transaction
 from django.db.models import QuerySet
 
-from exchange import archive, audiences, feedback, folds, ledger, pages, reissue, revocation, search
+from exchange import (
+    archive,
+    audiences,
+    feedback,
+    folds,
+    ledger,
+    pages,
+    reissue,
+    reminders,
+    revocation,
+    search,
+)
 from exchange.celery import nudge
 from exchange.models import (
     Bundle,
@@ -40,6 +51,8 @@ REASONS = tuple(Recall.Reason.values)
 PAGE = 50
 THE_CIRCLE = "the circle"
 PATIENCE = timedelta(days=1)
+# The states of progress in which a recipient still has something to do.
+OPEN = ("sent", "waiting", "passed over")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,23 +107,14 @@ class RecallView:
 
     @property
     def acknowledged(self) -> int:
-        """How many recipients have acknowledged it."""
-        return sum(1 for one in self.progress if one.state == "acknowledged")
+        """How many lines are done: acknowledged, or told where nobody may know more."""
+        return sum(1 for one in self.progress if one.state not in OPEN)
 
     def overdue(self, *, now: datetime) -> tuple[str, ...]:
         """Who has not acknowledged it after a day: somebody should call."""
         if self.row.told_at is None or now - self.row.told_at < PATIENCE:
             return ()
-        return tuple(one.name for one in self.progress if one.state in ("sent", "waiting"))
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """What a recipient is told: the id, and a reason of the closed list."""
-
-    stix_id: str
-    reason: str
-    at: datetime
+        return tuple(one.name for one in self.progress if one.state in OPEN)
 
 
 @transaction.atomic
@@ -125,11 +129,12 @@ def order(
 ) -> UUID:
     """Recall an object: from the commit on nobody is served it, and nothing of it leaves.
 
-    Its contributor's analyst, officer or counsel may, and the forum's counsel; erasing is for
-    officer and counsel. Works while a release of it is under way: whoever comes second waits.
+    Its contributor's analyst, officer or counsel may, or a machine of its own, and the forum's
+    counsel; erasing is for officer and counsel. Works while a release of it is under way: whoever
+    comes second waits.
     """
     _demand(reason, note)
-    if not principal.may("recall") or principal.user_id is None:
+    if not principal.may("recall") or not principal.is_authenticated:
         raise Forbidden("Your role may not recall objects.")
     if erases and not principal.may("erase"):
         raise Forbidden("To erase is for your officer or counsel, or the forum's counsel.")
@@ -157,7 +162,7 @@ def order(
         ledger.record(
             "decision",
             by=row.member_id,
-            slots={"from": fields, "audit": {**fields, "user": str(principal.user_id)}},
+            slots={"from": fields, "audit": {**fields, **_who(principal)}},
             now=now,
         )
     transaction.on_commit(lambda: nudge("exchange.tasks.tell_recalls", queue="render"))
@@ -209,6 +214,7 @@ def tell(recall_id: UUID, *, now: datetime) -> int:
     feedback.close(obj.pk, now=now)
     if row.erases:
         _erase(obj)
+    reminders.begin(row, now=now)
     row.told_at = now
     row.save(update_fields=["told_at"])
     return 1
@@ -268,7 +274,7 @@ def lift(principal: Principal, recall_id: UUID, *, now: datetime) -> None:
             state=ForumObject.State.WITHDRAWN
         )
         fields = {"recall": str(row.id), "decision": "lift"}
-        audit = {**fields, "user": str(principal.user_id)}
+        audit = {**fields, **_who(principal)}
         ledger.record("decision", by=row.member_id, slots={"from": fields, "audit": audit}, now=now)
 
 
@@ -282,6 +288,18 @@ def named(principal: Principal, stix_id: str) -> tuple[UUID, ...]:
     with acting(principal.acting()), connection.cursor() as cursor:
         cursor.execute("SELECT weir_objects_named(%s)", [stix_id])
         return tuple(object_id for (object_id,) in cursor.fetchall())
+
+
+def named_by_owner(principal: Principal, stix_id: str) -> tuple[UUID, ...]:
+    """The objects under a name: the contributor's own for what it gave, or the forum's."""
+    if principal.member_id is not None and stix_id.isprintable():
+        digest = store.name_digest(principal.member_id, stix_id)
+        own = ForumObject.objects.filter(member_id=principal.member_id, id_digest=digest)
+        # Of what was withdrawn and came again, the one that the name leads to now.
+        found = tuple(own.exclude(state=ForumObject.State.WITHDRAWN).values_list("id", flat=True))
+        if found:
+            return found
+    return named(principal, stix_id)
 
 
 def of_version(principal: Principal, version_id: int) -> UUID | None:
@@ -332,7 +350,7 @@ def recall(principal: Principal, recall_id: UUID) -> RecallView:
         cursor.execute("SELECT * FROM weir_recall_progress(%s)", [recall_id])
         progress = tuple(Progress(*found) for found in cursor.fetchall())
     note = for_member(row.member_id).open(bytes(row.sealed_note), aad=_aad(row.id)).decode()
-    by = row.user.name if row.user is not None else ""
+    by = row.user.name if row.user is not None else "a machine"
     return RecallView(_row(principal, row), note, by, progress)
 
 
@@ -372,15 +390,6 @@ def still_holding(
     ).exclude(recipient_id=principal.member_id)
     names = {name or THE_CIRCLE for name in told.values_list("recipient__name", flat=True)}
     return tuple(sorted(names if not outcome.released_at else names & set(shut_out)))
-
-
-def told(principal: Principal, *, most: int = 10) -> tuple[Told, ...]:
-    """What the member was told of recalls, newest first."""
-    if principal.member_id is None or not principal.may("read-holding"):
-        return ()
-    with acting(principal.acting()), connection.cursor() as cursor:
-        cursor.execute("SELECT * FROM weir_recalled_from_me(%s)", [most])
-        return tuple(Told(*found) for found in cursor.fetchall())
 
 
 # --- rows ----------------------------------------------------------------------------------------
@@ -457,7 +466,13 @@ def _row(principal: Principal, row: Recall) -> RecallRow:
 
 def _role(principal: Principal) -> str:
     order_of = ("forum-counsel", "counsel", "officer", "analyst")
-    return next((one for one in order_of if one in principal.roles), "")
+    return next((one for one in order_of if one in principal.roles), "machine")
+
+
+def _who(principal: Principal) -> dict[str, str]:
+    if principal.user_id is None:
+        return {"credential": str(principal.credential_id)}
+    return {"user": str(principal.user_id)}
 
 
 def _demand(reason: str, note: str) -> None:

@@ -125,8 +125,7 @@ def release_contribution(contribution_id: UUID, *, now: datetime) -> int:
     _tell_circle(act, groups)
     written = _write(act)  # 4, 5
     _settle(act, leaving, groups, names)  # 6
-    circle_id = contribution.circle_id
-    feedback.note(leaving, names, act.given, circle_id=circle_id, now=now)
+    feedback.note(leaving, names, act.given, contribution=contribution, now=now)
     return written
 
 

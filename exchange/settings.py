@@ -8,7 +8,7 @@ import binascii
 import os
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -111,6 +111,21 @@ def _exempt(value: str) -> dict[str, str]:
     return exempt
 
 
+def _mail_server(value: str) -> SplitResult:
+    parts = urlsplit(value)
+    if value and (parts.scheme not in ("smtp", "smtps", "smtp+plain") or not parts.hostname):
+        raise ImproperlyConfigured("MAIL_URL: say smtp://user:password@host:port, or smtps://")
+    return parts
+
+
+def _hours(name: str, value: str) -> tuple[int, ...]:
+    words = value.split()
+    hours = tuple(int(word) for word in words if word.isascii() and word.isdigit())
+    if len(hours) < len(words) or not hours or list(hours) != sorted({*hours}) or hours[0] < 1:
+        raise ImproperlyConfigured(f"{name}={value!r}: say rising hours, like 24 72 168")
+    return hours
+
+
 # Who and where
 DEBUG = False
 SECRET_KEY = secret("SECRET_KEY")
@@ -160,6 +175,17 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_CONTENT_LENGTH
 FILE_UPLOAD_MAX_MEMORY_SIZE = MAX_CONTENT_LENGTH
 FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.MemoryFileUploadHandler"]
 OUTBOUND_EXEMPT = _exempt(text("OUTBOUND_EXEMPT", default=""))
+
+# Mails, which only say that somebody should sign in; none are written where there is no server
+MAIL_URL = secret("MAIL_URL", default="")
+_MAIL = _mail_server(MAIL_URL)
+EMAIL_HOST, EMAIL_PORT = _MAIL.hostname or "localhost", _MAIL.port or 587
+EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = unquote(_MAIL.username or ""), unquote(_MAIL.password or "")
+EMAIL_USE_TLS, EMAIL_USE_SSL = _MAIL.scheme == "smtp", _MAIL.scheme == "smtps"
+EMAIL_TIMEOUT = 15
+MAIL_FROM = text("MAIL_FROM", default=f"weir@{_HOST}")
+# When a recipient that has not acknowledged a recall is reminded, in hours from when it was told
+RECALL_REMINDERS = _hours("RECALL_REMINDERS", text("RECALL_REMINDERS", default="24 72 168"))
 
 # Blind evaluation: a new member's small quota for a day, then the full one
 TOKEN_QUOTA = number("TOKEN_QUOTA", default=20_000)

@@ -13,9 +13,11 @@ from exchange import (
     delivery,
     folds,
     ledger,
+    mail,
     policies,
     recall,
     release,
+    reminders,
     replay,
     revocation,
     statistics,
@@ -53,6 +55,18 @@ def open_windows() -> None:
 def tell_recalls() -> None:
     """Tell of recalls at once, and give anew what their recipients lost with them."""
     recall.tell_waiting(now=timezone.now())
+
+
+@app.task(name="exchange.tasks.follow_recalls")
+def follow_recalls() -> None:
+    """Take down who has acknowledged a recall, and remind whom it is time to remind."""
+    reminders.work(now=timezone.now())
+
+
+@app.task(name="exchange.tasks.send_mails")
+def send_mails() -> None:
+    """Send the mails that wait."""
+    mail.send_due(now=timezone.now())
 
 
 @app.task(name="exchange.tasks.seal_waiting")

@@ -19,6 +19,8 @@ PERMISSIONS: Mapping[str, frozenset[str]] = {
     # Whoever sees the harm first takes it back; what is erased is gone for its officers too.
     "recall": frozenset({ANALYST, OFFICER, COUNSEL, FORUM_COUNSEL}),
     "erase": frozenset({OFFICER, COUNSEL, FORUM_COUNSEL}),
+    "follow-recalls": frozenset({ANALYST, OFFICER, COUNSEL, FORUM_COUNSEL, FORUM_OFFICER}),
+    "acknowledge": frozenset({ANALYST, OFFICER, COUNSEL}),
     "read-ledger": frozenset({ANALYST, OFFICER, COUNSEL, FORUM_OFFICER, FORUM_COUNSEL, OPERATOR}),
     "read-policy": OF_A_MEMBER | OF_THE_FORUM,
     "edit-member-policy": frozenset({OFFICER, COUNSEL}),
@@ -39,8 +41,9 @@ PERMISSIONS: Mapping[str, frozenset[str]] = {
 SCOPES: Mapping[str, frozenset[str]] = {
     "taxii-read": frozenset({"read-holding", "read-own-originals"}),
     "taxii-write": frozenset({"contribute"}),
-    "api-read": frozenset({"read-holding", "read-own-originals"}),
-    "api-write": frozenset({"contribute"}),
+    "api-read": frozenset({"read-holding", "read-own-originals", "follow-recalls", "acknowledge"}),
+    # What may give may take back at once: of its own member's objects, and it erases nothing.
+    "api-write": frozenset({"contribute", "recall", "follow-recalls", "acknowledge"}),
     "ledger-read": frozenset({"read-ledger"}),
     # A scope of its own: who may ask may guess.
     "tokens": frozenset({"make-tokens"}),

@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, URLResolver, path
 
-from exchange.api import ledger, search, tokens, views
+from exchange.api import ledger, recalls, search, tokens, views
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("contributions/", views.Contributions.as_view(), name="api-contributions"),
@@ -12,6 +12,20 @@ urlpatterns: list[URLPattern | URLResolver] = [
         name="api-contribution",
     ),
     path("objects/<str:stix_id>/", views.HeldObject.as_view(), name="api-object"),
+    path("objects/<str:stix_id>/feedback/", recalls.ObjectFeedback.as_view(), name="api-say"),
+    path("feedback/", recalls.Feedback.as_view(), name="api-feedback"),
+    path("feedback/tasks/", recalls.Tasks.as_view(), name="api-feedback-tasks"),
+    path(
+        "feedback/tasks/<uuid:task_id>/", recalls.TaskAnswer.as_view(), name="api-feedback-answer"
+    ),
+    path("recalls/", recalls.Recalls.as_view(), name="api-recalls"),
+    path("recalls/received/", recalls.Received.as_view(), name="api-recalls-received"),
+    path(
+        "recalls/received/<uuid:release_id>/",
+        recalls.Acknowledgement.as_view(),
+        name="api-acknowledge",
+    ),
+    path("recalls/<uuid:recall_id>/", recalls.Recall.as_view(), name="api-recall"),
     path("search/", search.Search.as_view(), name="api-search"),
     path("lookups/", search.Lookups.as_view(), name="api-lookups"),
     path("openapi.yaml", views.description, name="api-description"),

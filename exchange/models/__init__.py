@@ -17,6 +17,7 @@ from exchange.models.entries import (
     LedgerWitness,
     SigningKey,
 )
+from exchange.models.following import Following, Mail
 from exchange.models.pages import SealedPage
 from exchange.models.policies import (
     FloorPolicy,
@@ -61,6 +62,7 @@ __all__ = [
     "FloorPolicy",
     "Fold",
     "FoldPart",
+    "Following",
     "Forum",
     "Hold",
     "HoldAct",
@@ -76,6 +78,7 @@ __all__ = [
     "LedgerSlot",
     "LedgerTile",
     "LedgerWitness",
+    "Mail",
     "MemberPolicyVersion",
     "Missing",
     "OriginalRead",

@@ -105,6 +105,14 @@ class Twin(models.Model):
 class Feedback(models.Model):
     """A recipient's sighting says that something is wrong with an object: a task, no verdict."""
 
+    class Answer(models.TextChoices):
+        """The closed list: all that who said it is told, never in anybody's own words."""
+
+        RECALLED = "recalled"
+        CORRECTED = "corrected"
+        STANDS = "stands"
+        UNCLEAR = "unclear"
+
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
     object = models.ForeignKey(ForumObject, on_delete=models.PROTECT, related_name="feedback")
     # Whose object it is about; who said it is not kept here.
@@ -115,7 +123,9 @@ class Feedback(models.Model):
     at = models.DateTimeField()
     answered_at = models.DateTimeField(null=True)
     answered_by = models.ForeignKey(User, on_delete=models.PROTECT, null=True, related_name="+")
-    answer = models.TextField(default="")
+    answer = models.TextField(choices=Answer, default="")
+    # The written word beside it, for the contributor and the forum's counsel; sealed.
+    sealed_note = models.BinaryField(default=b"")
 
     class Meta:
         """The open ones by age."""

@@ -215,3 +215,14 @@ class ServedNote(models.Model):
     first_seq = models.BigIntegerField()
     last_seq = models.BigIntegerField()
     at = models.DateTimeField()
+
+    class Meta:
+        """A single number is the acknowledgement of a recall, among others: looked up by it."""
+
+        indexes = [
+            models.Index(
+                fields=["recipient", "first_seq"],
+                condition=models.Q(first_seq=models.F("last_seq")),
+                name="note_of_one",
+            )
+        ]

@@ -4,7 +4,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
-from exchange import inbox, recall, search
+from exchange import feedback, inbox, reminders, search
 from exchange.web import wire
 from exchange.web.recalls import circles_of
 
@@ -49,7 +49,8 @@ def held_object(request: HttpRequest, stix_id: str) -> HttpResponse:
         "view": view,
         "shares": search.shares(principal, stix_id, view.body, now=now),
         "now": now,
-        "says": circles_of(principal, stix_id) if principal.may("contribute") else (),
-        "recalled": [one for one in recall.told(principal, most=200) if one.stix_id == stix_id],
+        "says": circles_of(request, stix_id),
+        "answers": [one for one in feedback.answers(principal) if one.stix_id == stix_id],
+        "recalled": [one for one in reminders.told(principal, most=200) if one.stix_id == stix_id],
     }
     return wire.render(request, "web/analyst/object.html", context)

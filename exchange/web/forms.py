@@ -275,9 +275,9 @@ class Say(forms.Form):
 
     said = forms.ChoiceField(
         choices=(
-            ("true-positive", "Seen"),
+            ("seen", "Seen"),
             ("false-positive", "False positive"),
-            ("benign-shared-infrastructure", "Shared infrastructure"),
+            ("shared-infrastructure", "Shared infrastructure"),
         )
     )
     circle = forms.ChoiceField()

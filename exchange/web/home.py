@@ -7,7 +7,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
-from exchange import audit, docket, feedback, inbox, openings, recall, review, tokens
+from exchange import audit, docket, feedback, inbox, openings, reminders, review, tokens
 from exchange.web import operator, wire
 from members.auth import Principal
 
@@ -38,7 +38,7 @@ def _analyst(request: HttpRequest, principal: Principal) -> HttpResponse:
         "asked": review.asked(principal),
         "waiting": audit.waiting(principal, now=now),
         "given": audit.contributions(principal).rows[:5],
-        **_taken_back(principal),
+        **_taken_back(principal, now=now),
         "now": now,
     }
     return wire.render(request, "web/analyst/home.html", context)
@@ -58,7 +58,7 @@ def _compliance(request: HttpRequest, principal: Principal) -> HttpResponse:
         "requests": openings.tasks(principal, now=now),
         "is_counsel": is_counsel,
         "token_alarms": tokens.raised_today(principal, now=now),
-        **_taken_back(principal),
+        **_taken_back(principal, now=now),
         "now": now,
     }
     return wire.render(request, "web/compliance/home.html", context)
@@ -75,6 +75,7 @@ def _forum(request: HttpRequest, principal: Principal) -> HttpResponse:
         "requests": openings.tasks(principal, now=now),
         "is_counsel": is_counsel,
         "tasks": feedback.tasks(principal),
+        "overdue": reminders.overdue(principal, now=now)[:SHOWN],
         "circles": audit.circles(principal),
         "token_alarms": tokens.raised_today(principal, now=now),
         "now": now,
@@ -88,6 +89,10 @@ def _today(principal: Principal, *, now: datetime) -> tuple[review.Done, ...]:
     return review.done(principal, since=midnight, now=now)
 
 
-def _taken_back(principal: Principal) -> dict[str, Any]:
-    """What recipients said of one's own objects, and what others took back."""
-    return {"tasks": feedback.tasks(principal), "recalled": recall.told(principal)}
+def _taken_back(principal: Principal, *, now: datetime) -> dict[str, Any]:
+    """What recipients said of one's own objects, what others took back, and who is overdue."""
+    return {
+        "tasks": feedback.tasks(principal),
+        "recalled": reminders.told(principal),
+        "overdue": reminders.overdue(principal, now=now)[:SHOWN],
+    }

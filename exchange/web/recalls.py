@@ -1,6 +1,6 @@
 """Taking back: the button with its effects, the recall's progress, and feedback from recipients."""
 
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
@@ -9,11 +9,9 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from exchange import access, contribute, feedback, recall
+from exchange import feedback, recall, remark, reminders
 from exchange.proof.refused import NotFound
 from exchange.web import forms, wire
-from indicators.converters import form as converter
-from members.auth import Principal
 
 
 @wire.page(may="recall")
@@ -31,6 +29,7 @@ def recalls(request: HttpRequest) -> HttpResponse:
         "rows": rows,
         "next": rows[-1].at.isoformat() if len(rows) == recall.PAGE else "",
         "tasks": feedback.tasks(principal),
+        "overdue": reminders.overdue(principal, now=timezone.now()),
         "named": named,
         "found": found,
         "is_forum": principal.member_id is None,
@@ -88,35 +87,82 @@ def one_recall(request: HttpRequest, recall_id: UUID) -> HttpResponse:
 @wire.page(may="recall")
 @require_POST
 def answer(request: HttpRequest, task_id: UUID) -> HttpResponse:
-    """Close a task with a written word."""
+    """Close a task: a word of the list for who said it, a written note for one's own files."""
     feedback.answer(
-        wire.asker(request), task_id, text=request.POST.get("answer", ""), now=timezone.now()
+        wire.asker(request),
+        task_id,
+        answer=request.POST.get("answer", ""),
+        note=request.POST.get("note", ""),
+        now=timezone.now(),
     )
     messages.success(request, "Answered. The object stays as it is.", extra_tags="good")
     return redirect("web:recalls")
 
 
+@wire.page(may="acknowledge", of_member=True)
+@require_GET
+def received(request: HttpRequest) -> HttpResponse:
+    """What was taken back from us, acknowledged or not, and what became of what we said."""
+    principal = wire.asker(request)
+    context = {
+        "recalled": reminders.told(principal, most=reminders.PAGE),
+        "answers": feedback.answers(principal),
+    }
+    return wire.render(request, "web/recalls/received.html", context)
+
+
+@wire.page(may="acknowledge", of_member=True)
+@require_POST
+def acknowledge(request: HttpRequest, release_id: UUID) -> HttpResponse:
+    """One click: taken in."""
+    reminders.acknowledge(wire.asker(request), release_id, now=timezone.now())
+    messages.success(request, "Acknowledged.", extra_tags="good")
+    return redirect("web:recalls-received")
+
+
+@wire.page(may="follow-recalls")
+@require_GET
+def overdue(request: HttpRequest) -> HttpResponse:
+    """Who has not acknowledged for a day, as far as the reader may know."""
+    principal = wire.asker(request)
+    context = {
+        "overdue": reminders.overdue(principal, now=timezone.now()),
+        "is_forum": principal.member_id is None,
+        "may_recall": principal.may("recall"),
+    }
+    return wire.render(request, "web/recalls/overdue.html", context)
+
+
 @wire.page(may="contribute")
 @require_POST
 def say(request: HttpRequest, stix_id: str) -> HttpResponse:
-    """Seen, false positive, shared infrastructure: an ordinary contribution of a sighting."""
+    """Seen, false positive, shared infrastructure: an ordinary contribution of a sighting.
+
+    From a list it is one key; where the object is held in several circles, its page asks which.
+    """
     principal = wire.asker(request)
-    form = forms.offering(forms.Say(request.POST), circle=circles_of(principal, stix_id))
-    if not form.is_valid():
-        raise NotFound
-    now = timezone.now()
-    body = converter.sighting(
-        stix_id, form.cleaned_data["said"], stix_id=uuid4(), bundle_id=uuid4(), now=now
+    circles = remark.circles_of(principal, stix_id)
+    form = forms.offering(
+        forms.Say(request.POST), circle=tuple((str(pk), title) for pk, title in circles)
     )
-    sent = contribute.submit(principal, body, circle_id=form.circle_id(), source="form", now=now)
+    if not request.POST.get("circle") and len(circles) > 1:
+        messages.info(request, "You hold it in several circles: say it in one of them.")
+        return redirect("web:object", stix_id=stix_id)
+    if request.POST.get("circle") and not form.is_valid():
+        raise NotFound
+    said = request.POST.get("said", "")
+    circle_id = form.circle_id() if form.is_valid() else None
+    now = timezone.now()
+    sent = remark.say(principal, stix_id, said, circle_id=circle_id, source="form", now=now)
     messages.success(request, "Sent as a sighting. It leaves without your name.", extra_tags="good")
+    if request.POST.get("from") == "list":
+        return redirect("web:home")
     return redirect("web:contribution", contribution_id=sent)
 
 
-def circles_of(principal: Principal, stix_id: str) -> forms.Choices:
-    """The circles through which the member holds an object: it may say something of it there."""
-    return tuple(
-        (str(one.circle_id), one.title.removeprefix("Shared in "))
-        for one in access.collections(principal)
-        if one.kind == "circle" and access.knows(principal, one, stix_id)
-    )
+def circles_of(request: HttpRequest, stix_id: str) -> forms.Choices:
+    """Where one may say something of an object, as choices."""
+    principal = wire.asker(request)
+    if not principal.may("contribute"):
+        return ()
+    return tuple((str(pk), title) for pk, title in remark.circles_of(principal, stix_id))

@@ -155,6 +155,7 @@ def _words(principal: Principal) -> list[tuple[str, str, str, tuple[str, ...]]]:
             words.append(("Holds", "holds", "holds", ("/recalls/",)))
         if "forum-officer" in principal.roles:
             words.append(("Originals", "holds", "originals", ()))
+            words.append(("Overdue", "deliveries", "recalls-overdue", ()))
         words.append(("Policy", "policy", "policy", ("/previews/",)))
         words.append(("Settings", "settings", "settings", ("/people/",)))
         return words

@@ -91,4 +91,5 @@ def test_a_machine_may_do_what_its_scope_says(
 def test_no_scope_reaches_people_keys_or_policies() -> None:
     reached = frozenset[str]().union(*roles.SCOPES.values())
     content = {"read-holding", "read-own-originals", "contribute"}
+    content |= {"recall", "follow-recalls", "acknowledge"}  # taking back: never erasing
     assert reached == content | {"read-ledger", "make-tokens"}

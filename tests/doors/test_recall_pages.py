@@ -11,7 +11,7 @@ from django.test import Client
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
-from exchange import access, contribute, feedback, inbox, recall, release
+from exchange import access, contribute, feedback, inbox, recall, release, reminders
 from exchange.models import Feedback, Recall
 from indicators.models import ForumObject, Version
 from members.models import User
@@ -193,13 +193,14 @@ def test_a_false_positive_is_a_task_without_a_name(stage: Stage, now: datetime) 
     (task_row,) = feedback.tasks(stage.cast.as_(stage.cast.ana))
     # Nothing happened by it alone.
     assert ForumObject.objects.get(pk=task_row.object_id).state == "live"
-    post(ana, f"/recalls/feedback/{task_row.id}/", answer="We looked: the range is theirs.")
+    note = "We looked: the range is theirs."
+    post(ana, f"/recalls/feedback/{task_row.id}/", answer="stands", note=note)
     assert "Recipients say" not in text(ana, "/")
     assert "Recipients say" not in text(browser(stage.cast.ben), "/")
 
 
 def test_a_recall_answers_what_was_said(stage: Stage, now: datetime) -> None:
-    feed_back(stage, now, said="benign-shared-infrastructure")
+    feed_back(stage, now, said="shared-infrastructure")
     ana = browser(stage.cast.ana)
     target = version_of(stage).object_id
     assert "shared infrastructure" in text(ana, f"/recalls/of/{target}/")
@@ -210,7 +211,7 @@ def test_a_recall_answers_what_was_said(stage: Stage, now: datetime) -> None:
 
 
 def test_seen_calls_for_nobody(stage: Stage, now: datetime) -> None:
-    feed_back(stage, now, said="true-positive")
+    feed_back(stage, now, said="seen")
     assert Feedback.objects.count() == 0
 
 
@@ -260,7 +261,7 @@ def test_lists_cost_the_same_for_one_recall_as_for_many(
     with django_assert_max_num_queries(3):
         feedback.tasks(who)
     with django_assert_max_num_queries(8):
-        recall.told(analyst_of(stage.cast.ember))
+        reminders.told(analyst_of(stage.cast.ember))
 
 
 def test_news_shows_a_revoked_object_as_revoked(stage: Stage, now: datetime) -> None:

@@ -1,5 +1,6 @@
 """Abuse of taking back: to claim that nothing came, to slip through meanwhile, to do harm by it."""
 
+import json
 import threading
 import time
 from collections.abc import Callable
@@ -8,9 +9,10 @@ from pathlib import Path
 
 import pytest
 from django.conf import LazySettings
+from django.core.mail import EmailMessage
 from django.db import connection, transaction
 
-from exchange import access, ledger, recall, release
+from exchange import access, ledger, mail, recall, release, reminders
 from exchange.models import Delivery, LedgerEvent, ReleaseItem
 from exchange.proof.claims import spell_ranges
 from indicators.models import Contribution
@@ -110,7 +112,7 @@ def test_a16_a_page_that_sifted_the_recall_out_is_no_acknowledgement(way: Way) -
     states = {
         one.name: one.state for one in recall.recall(way.cast.as_(way.cast.ana), made).progress
     }
-    assert states["Ember"] == "sent"
+    assert states["Ember"] == "passed over"
 
 
 @pytest.mark.django_db
@@ -130,6 +132,56 @@ def test_a16_a_push_that_nobody_answered_stays_unacknowledged_and_is_tried_again
     assert view.overdue(now=LATER + timedelta(days=2)) == ("Borealis", "Ember")
     feed(way.cast.ember, now=HOUR)
     assert recall.recall(ana, made).overdue(now=LATER + timedelta(days=2)) == ("Borealis",)
+
+
+@pytest.mark.django_db
+def test_a16_who_takes_what_came_later_and_not_the_recall_raises_an_alarm(way: Way) -> None:
+    """Ember filters the recall out, reads on, and says that there never was one."""
+    first = range_indicator()
+    way.pass_on(first)
+    made = order(way, object_of(first))
+    tell()
+    later = NOON + timedelta(minutes=15)
+    way.pass_on(campaign(), now=later)
+    ana, otto = way.cast.as_(way.cast.ana), way.cast.as_(way.cast.otto)
+    late = LATER + timedelta(days=2)
+    assert not any(one.passed_over for one in reminders.overdue(ana, now=late))
+    ember = analyst_of(way.cast.ember)
+    whole = access.collections(ember)[0]
+    access.page(ember, whole, access.Query(types=("campaign",)), now=HOUR)
+    states = {one.name: one.state for one in recall.recall(ana, made).progress}
+    assert states == {"Borealis": "sent", "Ember": "passed over"}
+    for who in (ana, otto):
+        alarms = {one.name: one.passed_over for one in reminders.overdue(who, now=late)}
+        assert alarms == {"Borealis": False, "Ember": True}
+
+
+@pytest.mark.django_db
+def test_n11_a_reminder_says_nothing_of_what_was_recalled(
+    way: Way, settings: LazySettings, mailoutbox: list[EmailMessage]
+) -> None:
+    """Whoever reads a mailbox learns that somebody should sign in, and nothing else."""
+    settings.MAIL_URL = "smtp://mail.forum.example"
+    indicator = range_indicator("203.0.113.0/24", name="cnry-name", description="cnry-text")
+    way.pass_on(indicator)
+    made = order(way, object_of(indicator), note="cnry-note, it was wrong")
+    tell()
+    with acting(Acting(), role="worker"):
+        for days in (1, 3, 7):
+            reminders.work(now=LATER + timedelta(days=days))
+            mail.send_due(now=LATER + timedelta(days=days))
+    assert len(mailoutbox) > 3
+    texts = {str(one.message()) for one in mailoutbox}
+    held = [json.loads(one.body)["id"] for one in feed(way.cast.ember)]
+    known = ["cnry", "203.0.113", "false-positive", "false positive", "indicator", str(made)]
+    known += [str(object_of(indicator)), indicator["id"], *held]
+    known += [lab for lab in ("Aurora", "Borealis", "Cirrus", "Ember", "Fjord")]
+    for text in texts:
+        said = text.replace("ben@borealis.example", "")
+        assert not [word for word in known if word.lower() in said.lower()], text
+    # The same words to everybody: who gets one learns nothing of the others.
+    bodies_of = {(str(one.subject), str(one.body)) for one in mailoutbox}
+    assert len(bodies_of) == 3
 
 
 # --- taken back while it is being given ----------------------------------------------------------

@@ -9,7 +9,16 @@ from uuid import UUID
 import pytest
 from django.conf import LazySettings
 
-from exchange import access, contribute, delivery, ledger, recall, release, revocation
+from exchange import (
+    access,
+    contribute,
+    delivery,
+    ledger,
+    recall,
+    release,
+    reminders,
+    revocation,
+)
 from exchange.models import (
     Bundle,
     Delivery,
@@ -367,7 +376,7 @@ def test_of_a_recalled_observable_the_id_is_named(way: Way) -> None:
     assert notice["type"] == "note"
     assert [ref["external_id"] for ref in notice["external_references"]] == [held["id"]]
     assert one["value"] not in json.dumps(notice)
-    told = recall.told(analyst_of(way.cast.ember))
+    told = reminders.told(analyst_of(way.cast.ember))
     assert [(one.stix_id, one.reason) for one in told] == [(held["id"], "false-positive")]
 
 

@@ -31,10 +31,13 @@ from exchange.models import (
     Attempt,
     Delivery,
     Feedback,
+    Following,
     Hold,
     Kept,
+    Mail,
     Missing,
     Preparation,
+    Recall,
     Reissue,
     ReleaseAgain,
     ReleaseItem,
@@ -199,6 +202,16 @@ def taken_back(scene: Scene) -> None:
         disposition="false-positive",
         at=NOON,
     )
+    for lab, is_told in ((cast.borealis, True), (cast.ember, False)):
+        part = ReleaseRecipient.objects.get(release=item.release, recipient=lab)
+        Following.objects.create(
+            recall=Recall.objects.get(),
+            release=item.release,
+            part=part,
+            recipient=lab,
+            is_told=is_told,
+        )
+    Mail.objects.create(user=cast.ben, kind="recall", at=NOON)
 
 
 @pytest.mark.parametrize(
@@ -207,9 +220,9 @@ def taken_back(scene: Scene) -> None:
         ("ana", {"recall", "feedback"}),
         ("alma", {"recall", "feedback", "preparation"}),
         ("dora", {"recall", "feedback"}),
-        ("ben", set()),
+        ("ben", {"following"}),
         ("cleo", set()),
-        ("otto", set()),
+        ("otto", {"following"}),
         ("pia", set()),
     ],
 )
@@ -217,7 +230,10 @@ def test_what_was_taken_back_is_shown_to_its_contributor_and_the_forums_counsel(
     scene: Scene, name: str, sees: set[str]
 ) -> None:
     taken_back(scene)
-    tables = ("recall", "reissue", "kept", "twin", "feedback", "preparation", "affected")
+    tables = (
+        *("recall", "reissue", "kept", "twin", "feedback", "preparation", "affected"),
+        *("following", "mail"),
+    )
     with web_as(scene.cast, getattr(scene.cast, name)):
         assert {table for table in tables if rows(f"exchange_{table}")} == sees
     with web_as(scene.cast, None):

@@ -73,6 +73,11 @@ SAID = {
     "true-positive": "seen",
     "forum-counsel": "the forum's counsel",
     "officer": "compliance officer",
+    "machine": "a machine",
+    "recalled": "recalled",
+    "corrected": "corrected",
+    "stands": "looked at again, and it stands",
+    "unclear": "not enough to go on; say it again if you see more",
 }
 
 

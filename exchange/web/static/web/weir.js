@@ -37,6 +37,13 @@ function rowKeys(list) {
     const box = row && row.querySelector("input[type=checkbox]");
     if (box) box.click();
   }
+  // One key says something of the row where one stands: its own button is pressed.
+  function press(key) {
+    const row = /^[a-z]$/.test(key) && rows()[here];
+    const button = row && row.querySelector(`[data-row-key="${key}"]`);
+    if (button) button.click();
+    return Boolean(button);
+  }
   list.addEventListener("change", (event) => {
     const row = event.target.closest("[data-row]");
     if (row && event.target.type === "checkbox") row.setAttribute("aria-selected", String(event.target.checked));
@@ -46,7 +53,7 @@ function rowKeys(list) {
     if (event.key === "j") go(here + 1);
     else if (event.key === "k") go(here - 1);
     else if (event.key === "x") mark(rows()[here]);
-    else return;
+    else if (!press(event.key)) return;
     event.preventDefault();
   });
 }
