@@ -1,10 +1,12 @@
 """The Celery application, its clock, and `nudge`: a hint by name that may get lost without harm."""
 
 import os
+import sys
 from typing import Any
 
 import structlog
 from celery import Celery, signals
+from django.db import close_old_connections
 from kombu import Exchange, Queue
 from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
@@ -13,7 +15,8 @@ from exchange import telemetry
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "exchange.settings")
 
-QUEUES = ("ledger", "render", "deliver", "mail")
+# What takes a moment has a queue and a worker of its own, and never waits for what takes minutes.
+QUEUES = ("quick", "render", "deliver", "mail")
 HINT_SECONDS = 30  # an older hint says nothing that the sweep has not found by then
 
 log = structlog.get_logger()
@@ -21,6 +24,9 @@ app = Celery("weir")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.conf.task_queues = [Queue(name, Exchange(name), routing_key=name) for name in QUEUES]
 app.conf.task_default_queue = "render"
+# Celery would end the connection before and after each task; to begin one costs the database more
+# than a small contribution. `keep_connection` sees that it is fit, as in a request.
+app.conf.CELERY_DB_REUSE_MAX = sys.maxsize
 app.conf.beat_schedule = {
     name: {
         "task": f"exchange.tasks.{name}",
@@ -46,6 +52,13 @@ app.conf.beat_schedule = {
 @signals.setup_logging.connect
 def keep_our_logging(**_: Any) -> None:  # noqa: ANN401 - Celery's signature
     """Where this is connected Celery sets up no logging of its own: the settings' LOGGING stays."""
+
+
+@signals.task_prerun.connect
+@signals.task_postrun.connect
+def keep_connection(**_: Any) -> None:  # noqa: ANN401 - Celery's signature
+    """Keep the connection to the database from task to task, unless it is old or was broken."""
+    close_old_connections()
 
 
 def nudge(name: str, *args: str | int, queue: str) -> bool:

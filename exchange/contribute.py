@@ -14,7 +14,7 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import Count
 
-from exchange import collector, decided, folds, judged, ledger
+from exchange import collector, decided, folds, judged, ledger, release
 from exchange.celery import nudge
 from exchange.models import Outcome, Revocation
 from exchange.policy import catalogue, windows
@@ -25,6 +25,7 @@ from indicators.stix import parse, vocab
 from members.auth import Principal
 from members.seals import for_member
 
+QUICK = 100  # objects of a contribution that takes a moment, and never waits behind larger ones
 _REVOKED = "Withdrawn: whoever holds it gets a revocation with the next daily window."
 
 
@@ -87,7 +88,8 @@ def submit(  # noqa: PLR0913 - what is sent, where to, and what its contributor 
     )
     sealed = for_member(member_id).seal(body, aad=_body_aad(row.id))
     Submission.objects.create(contribution=row, member_id=member_id, sealed=sealed)
-    transaction.on_commit(lambda: nudge("exchange.tasks.accept", str(row.id), queue="render"))
+    queue = "quick" if row.total <= QUICK else "render"
+    transaction.on_commit(lambda: nudge("exchange.tasks.accept", str(row.id), queue=queue))
     return row.id
 
 
@@ -120,7 +122,21 @@ def accept(contribution_id: UUID, *, now: datetime) -> bool:
     row.save(update_fields=["successes", "failures", "state", "accepted_at"])
     held.delete()
     _record(row, stored, now=now)
-    transaction.on_commit(lambda: nudge("exchange.tasks.open_windows", queue="render"))
+    return True
+
+
+def take_in(contribution_id: UUID, *, now: datetime) -> bool:
+    """Take a kept contribution in, and set free at once what of it waits for no window.
+
+    What is large is released as a piece of work of its own.
+    """
+    if not accept(contribution_id, now=now):
+        return False
+    if release.is_due(contribution_id, now=now):
+        if Contribution.objects.values_list("total", flat=True).get(pk=contribution_id) > QUICK:
+            nudge("exchange.tasks.release", str(contribution_id), queue="render")
+        else:
+            release.release_contribution(contribution_id, now=now)
     return True
 
 

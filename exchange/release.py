@@ -71,6 +71,14 @@ def open_windows(*, now: datetime) -> int:
     return sum(release_contribution(contribution_id, now=now) for contribution_id in shuffled)
 
 
+def is_due(contribution_id: UUID, *, now: datetime) -> bool:
+    """Whether something of a contribution may leave now."""
+    due = Outcome.objects.filter(contribution_id=contribution_id, due_at__lte=now)
+    return due.filter(
+        released_at__isnull=True, replaced=False, outcome=Outcome.Kind.ACCEPTED
+    ).exists()
+
+
 @transaction.atomic
 def set_free(*, now: datetime) -> None:
     """What the approvers have released waits for its next window; a delay is never ended."""

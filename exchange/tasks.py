@@ -28,15 +28,21 @@ from exchange.signers import signer_for
 
 @app.task(name="exchange.tasks.accept")
 def accept(contribution_id: str) -> None:
-    """Take one contribution in."""
-    contribute.accept(UUID(contribution_id), now=timezone.now())
+    """Take one contribution in, and release what of it waits for no window."""
+    contribute.take_in(UUID(contribution_id), now=timezone.now())
 
 
 @app.task(name="exchange.tasks.accept_waiting")
 def accept_waiting() -> None:
     """Take in what a lost message left waiting."""
     for contribution_id in contribute.waiting():
-        contribute.accept(contribution_id, now=timezone.now())
+        contribute.take_in(contribution_id, now=timezone.now())
+
+
+@app.task(name="exchange.tasks.release")
+def release_one(contribution_id: str) -> None:
+    """Release what is due of one contribution."""
+    release.release_contribution(UUID(contribution_id), now=timezone.now())
 
 
 @app.task(name="exchange.tasks.start_policies")

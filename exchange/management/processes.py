@@ -292,7 +292,8 @@ def exchange(base: Mapping[str, str], log_dir: Path, *, bind: str) -> tuple[Prog
     """All processes of an exchange on one small machine, sequencer first."""
     return (
         sequencer(base),
-        worker(base, log_dir, name="worker", queues="ledger,render"),
+        worker(base, log_dir, name="quick", queues="quick"),
+        worker(base, log_dir, name="worker", queues="render", concurrency=2),
         worker(base, log_dir, name="courier", queues="deliver,mail", concurrency=2),
         beat(base, log_dir),
         web(base, log_dir, bind=bind),

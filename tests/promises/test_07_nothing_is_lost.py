@@ -57,7 +57,7 @@ def test_killed_workers_a_flushed_broker_and_a_restarted_database_lose_nothing(
     running: Running,
 ) -> None:
     sent = [contribute(running) for _ in range(2)]
-    for name in ("worker", "courier"):
+    for name in ("quick", "worker", "courier"):
         running.supervisor.kill(name)
     flush(running)
     sent += [contribute(running) for _ in range(2)]
@@ -65,15 +65,18 @@ def test_killed_workers_a_flushed_broker_and_a_restarted_database_lose_nothing(
     log = running.room / "log"
     running.supervisor.start(
         processes.sequencer(running.env),
-        processes.worker(running.env, log, name="worker", queues="ledger,render"),
+        processes.worker(running.env, log, name="quick", queues="quick"),
+        processes.worker(running.env, log, name="worker", queues="render"),
         processes.worker(running.env, log, name="courier", queues="deliver,mail", concurrency=2),
     )
     wait_for("being taken in", lambda: program(running.env, "count")["pending"] < len(sent))
     crash_postgres(running.room)
-    running.supervisor.kill("worker")
+    for name in ("quick", "worker"):
+        running.supervisor.kill(name)
     flush(running)
     running.supervisor.start(
-        processes.worker(running.env, log, name="worker", queues="ledger,render")
+        processes.worker(running.env, log, name="quick", queues="quick"),
+        processes.worker(running.env, log, name="worker", queues="render"),
     )
     wait_for(
         "everything released, published and delivered",

@@ -27,6 +27,8 @@ class Forum:
 
     contributor: Member
     circle: Circle
+    # All its members, the contributor first; the audiences take turns.
+    labs: tuple[Member, ...] = ()
 
     def give(self, objects: Sequence[dict[str, Any]], *, now: datetime) -> UUID:
         """Contribute these objects by the ordinary way in."""
@@ -62,8 +64,8 @@ def found(*, now: datetime) -> None:
     )
 
 
-def circle(name: str, size: int, *, now: datetime) -> Forum:
-    """A circle of so many members in three audiences, the contributor in the first."""
+def circle(name: str, size: int, *, contributors: int = 1, now: datetime) -> Forum:
+    """A circle of so many members in three audiences; who contributes is in the first of them."""
     labs = [onboarding.create_member(f"{name} {n}", now=now) for n in range(size)]
     made = onboarding.create_circle(name, labs, now=now)
     operator = onboarding.create_person(
@@ -78,10 +80,13 @@ def circle(name: str, size: int, *, now: datetime) -> Forum:
     )
     denied = {str(lab.id): NOT_SENT[n % 3] for n, lab in enumerate(labs) if NOT_SENT[n % 3]}
     document = {"version": 1, "deny_kinds": denied}
-    MemberPolicyVersion.objects.create(
-        member=labs[0],
-        document=document,
-        digest=sha256(jcs.encode(document)).digest(),
-        effective_at=now,
+    MemberPolicyVersion.objects.bulk_create(
+        MemberPolicyVersion(
+            member=lab,
+            document=document,
+            digest=sha256(jcs.encode(document)).digest(),
+            effective_at=now,
+        )
+        for lab in labs[: 3 * contributors : 3]
     )
-    return Forum(labs[0], made)
+    return Forum(labs[0], made, tuple(labs))

@@ -9,11 +9,12 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from exchange.management.bench import intake, policy, preview, superseded, taxii
+from exchange.management.bench import intake, latency, policy, preview, superseded, taxii
 from exchange.management.bench.report import Report
 
 BENCHES: dict[str, Callable[..., None]] = {
     "intake": intake.run,
+    "latency": latency.run,
     "policy": policy.run,
     "preview": preview.run,
     "superseded": superseded.run,
