@@ -20,10 +20,20 @@ from exchange.policy.outcomes import Context, Standing
 from exchange.proof.refused import Refused
 from indicators.models import Contribution
 from members import onboarding
-from members.models import Acceptance, CircleMember, Member
+from members.models import Member
+from members.scope import fetch
 
 _POLICY_LOCK = 0x57454952  # "WEIR": shared by releases, exclusive for a change of policy
 _LONGEST_WAIT = "20s"
+_ENTITLED = """
+    SELECT one.id, one.tlp_ceiling, one.state,
+        ARRAY(SELECT seat.circle_id FROM members_circlemember seat
+              WHERE seat.member_id = one.id AND seat.left_at IS NULL),
+        EXISTS (SELECT 1 FROM members_acceptance said WHERE said.member_id = one.id)
+    FROM members_member one
+    WHERE one.id IN (SELECT member_id FROM members_circlemember
+                     WHERE circle_id = %s AND left_at IS NULL)
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,26 +140,15 @@ def by_terms(
 
 def entitlements(circle_id: UUID) -> dict[UUID, terms.Entitlement]:
     """What each member of a circle may receive at all."""
-    rows = Member.objects.filter(
-        circle_memberships__circle_id=circle_id, circle_memberships__left_at__isnull=True
-    ).distinct()
-    members = {row.id: row for row in rows}
-    circles: dict[UUID, set[str]] = defaultdict(set)
-    memberships = CircleMember.objects.filter(member_id__in=members, left_at__isnull=True)
-    for member_id, circle in memberships.values_list("member_id", "circle_id"):
-        circles[member_id].add(str(circle))
-    agreed = set(
-        Acceptance.objects.filter(member_id__in=members).values_list("member_id", flat=True)
-    )
     return {
         member_id: terms.Entitlement(
             member=str(member_id),
-            circles=frozenset(circles[member_id]),
-            agreement=member_id in agreed,
-            tlp_ceiling=row.tlp_ceiling,
-            active=row.state == "active",
+            circles=frozenset(map(str, circles)),
+            agreement=has_agreed,
+            tlp_ceiling=ceiling,
+            active=state == "active",
         )
-        for member_id, row in members.items()
+        for member_id, ceiling, state, circles, has_agreed in fetch(_ENTITLED, [circle_id])
     }
 
 

@@ -15,6 +15,7 @@ from uuid import UUID, uuid4
 from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import F, Q
+from django.db.models.expressions import RawSQL
 from django.utils import timezone
 from django.utils.http import parse_http_date_safe
 
@@ -87,7 +88,8 @@ def enqueue(
     now: datetime,
 ) -> None:
     """In the release's transaction: a waiting delivery for each subscription of a recipient."""
-    rows = Subscription.objects.filter(member_id__in=list(recipient_ids)).exclude(
+    recipients = RawSQL("SELECT unnest(%s::uuid[])", [list(recipient_ids)])
+    rows = Subscription.objects.filter(member_id__in=recipients).exclude(
         state__in=[_Sub.UNVERIFIED, _Sub.REMOVED]
     )
     circle = Release.objects.filter(pk=release_id).values("circle_id")

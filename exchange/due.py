@@ -102,6 +102,8 @@ def _freed(
     now: datetime,
 ) -> dict[Outcome, datetime]:
     """What left before and is now due for some; the earliest of what is due gives the time."""
+    if not Missing.objects.filter(outcome__contribution=contribution, due_at__lte=now).exists():
+        return {}
     if force.policy.backfill != "live":
         # Not any more: what was let go to newcomers waits no longer.
         Missing.objects.filter(

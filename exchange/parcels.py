@@ -17,6 +17,7 @@ from exchange.proof import jcs
 from exchange.renditions import Part
 from indicators import store
 from indicators.models import Contribution
+from members.scope import fetch
 from members.seals import Seal, for_member
 
 log = structlog.get_logger()
@@ -73,6 +74,12 @@ def cut(
     if told:
         parcels.append(Parcel(tuple(to), tuple(told), is_foreign, circle_only))
     return parcels
+
+
+_PARTS = """
+    INSERT INTO exchange_releaserecipient (release_id, member_id, told_here, recipient_id)
+    SELECT %s, %s::uuid, %s, unnest(%s::uuid[]) RETURNING id
+"""
 
 
 def write_all(act: Act, by_recipient: Mapping[UUID, Sequence[Parcel]], made: Sequence[Part]) -> int:
@@ -168,13 +175,8 @@ def enter(
     now: datetime,
 ) -> None:
     """The recipients' parts, their ledger intake, and the waiting deliveries."""
-    rows = ReleaseRecipient.objects.bulk_create(
-        ReleaseRecipient(
-            release=release, recipient_id=member_id, member_id=contributor, told_here=told
-        )
-        for member_id in member_ids
-    )
-    ledger.enter_release([row.pk for row in rows])
+    rows = fetch(_PARTS, [release.id, contributor, told, list(member_ids)])
+    ledger.enter_release([number for (number,) in rows])
     if release.count and not release.circle_only:
         delivery.enqueue(release.id, member_ids, now=now)
 

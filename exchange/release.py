@@ -13,6 +13,7 @@ from uuid import UUID
 
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
+from django.db.models.expressions import RawSQL
 
 from exchange import audiences, collector, due, feedback, lists, parcels, renditions
 from exchange.models import (
@@ -313,7 +314,8 @@ def _free(act: _Act) -> None:
     rows = ForumObject.objects.filter(pk__in=given).values_list("id", "id_digest")
     ends = {end: pk for pk, digest in rows for end in (pk.bytes, bytes(digest))}
     waiting = Missing.objects.filter(
-        recipient_id__in=list(act.given), wanted__in=list(ends)
+        recipient_id__in=RawSQL("SELECT unnest(%s::uuid[])", [list(act.given)]),
+        wanted__in=list(ends),
     ).select_related("outcome")
     freed: dict[tuple[int, UUID], Outcome] = {}
     gone: list[int] = []
@@ -321,6 +323,8 @@ def _free(act: _Act) -> None:
         if ends[bytes(row.wanted)] in act.given[row.recipient_id]:
             gone.append(row.pk)
             freed[(row.outcome_id, row.recipient_id)] = row.outcome
+    if not gone:
+        return
     Missing.objects.filter(pk__in=gone).delete()
     # With a needed end still missing it goes on waiting; without one that a list may lack, it goes.
     stuck = set(

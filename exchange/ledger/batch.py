@@ -164,5 +164,6 @@ def _from(part: Part, head: dict[str, Any], seq: int | None) -> Fields:
 
 
 def _slot(name: str, values: Mapping[str, Fields]) -> Slot:
-    salt, value = token_bytes(entry.SALT), jcs.encode(values[name])
+    # Most slots of a padded batch are empty.
+    salt, value = token_bytes(entry.SALT), jcs.encode(values[name]) if values[name] else b"{}"
     return Slot(name, salt, value, entry.slot_digest(name, salt, value))

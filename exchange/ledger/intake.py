@@ -18,6 +18,7 @@ from exchange.proof.refused import Refused
 from members.seals import Seal
 
 CHANNEL = "weir_ledger"
+LATER = "later"  # the word for what no recipient waits for: it may wait for more to come
 KINDS = frozenset(
     {"contribution", "receipt", "statement", "policy", "key", "erase", "decision", "read"}
 )
@@ -67,7 +68,7 @@ def record(  # noqa: PLR0913 - the fields of one row
         sealed = seal().seal(jcs.encode(filled), aad=event_aad(event_id))
         cursor.execute(_INSERT_EVENT, [event_id, kind, to, by, sealed, contribution_id, count, now])
         cursor.execute("INSERT INTO ledger_intake (kind, ref) VALUES (%s, %s)", [kind, event_id])
-        _wake(cursor)
+        _wake(cursor, LATER if kind == "contribution" else "")
 
 
 def seal() -> Seal:
@@ -85,5 +86,5 @@ def release_aad(release_id: UUID) -> bytes:
     return b"release:" + release_id.bytes
 
 
-def _wake(cursor: Any) -> None:  # noqa: ANN401 - Django's cursor wrapper has no public type
-    cursor.execute("SELECT pg_notify(%s, '')", [CHANNEL])
+def _wake(cursor: Any, word: str = "") -> None:  # noqa: ANN401 - Django's cursor wrapper has no public type
+    cursor.execute("SELECT pg_notify(%s, %s)", [CHANNEL, word])

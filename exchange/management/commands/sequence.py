@@ -23,6 +23,7 @@ log = structlog.get_logger()
 
 EVERY = 5.0  # seconds without a word until we look by ourselves
 LEAST = 0.1  # seconds between two batches, so that a burst becomes one
+CALM = 0.3  # the same where no recipient waits: contributions alone, whose contributor asks later
 LONGEST = 5.0  # seconds of back-off while the database or the signer is away
 
 
@@ -72,7 +73,7 @@ def run(signer: Signer) -> None:
             pause = _back_off("sequencer.failed", error, pause)
         else:
             time.sleep(max(0.0, LEAST - (time.monotonic() - started)))
-            is_listening = is_full or _wait()
+            is_listening = is_full or _wait(started)
 
 
 def _listen(signer: Signer) -> None:
@@ -95,22 +96,27 @@ def _round(signer: Signer, *, is_beat: bool) -> bool:
     return count == sequencer.BATCH
 
 
-def _wait() -> bool:
+def _wait(started: float) -> bool:
     """Until a commit is heard of, or the time is over; False when the connection is gone.
 
-    With a heartbeat until its next beat, whatever is committed: the log's shape tells no time.
+    What only its contributor asks about is gathered for a while, so that a release does not meet
+    the pause behind a batch of such.
     """
-    if settings.LEDGER_HEARTBEAT:
-        time.sleep(settings.LEDGER_HEARTBEAT - time.time() % settings.LEDGER_HEARTBEAT)
-        return True
     try:
-        raw: psycopg.Connection = connection.connection
-        for _ in raw.notifies(timeout=EVERY, stop_after=1):
-            pass
+        if _heard(EVERY) == {intake.LATER}:
+            while (left := started + CALM - time.monotonic()) > 0:
+                if _heard(left) - {intake.LATER}:
+                    break
     except psycopg.Error:
         connection.close()
         return False
     return True
+
+
+def _heard(seconds: float) -> set[str]:
+    """The words of the commits that were heard of, as soon as there is one."""
+    raw: psycopg.Connection = connection.connection
+    return {one.payload for one in raw.notifies(timeout=seconds, stop_after=1)}
 
 
 def _back_off(what: str, error: Exception, pause: float) -> float:
