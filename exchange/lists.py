@@ -13,7 +13,7 @@ from uuid import UUID
 from exchange import access, audiences, constants, folds
 from exchange.models import Kept, Outcome, ReleaseItem
 from exchange.policy import decide, tokens
-from exchange.policy.closure import Closed, Due, close
+from exchange.policy.closure import Closed, Due, Made, close
 from exchange.policy.decide import Verdict
 from exchange.policy.facts import Facts
 from exchange.policy.outcomes import Standing
@@ -264,18 +264,15 @@ def audiences_of(
     scope = audiences.token_scope(contribution.circle_id, now=now)
     by = audiences.named(contribution, force.policy)
     made: list[Audience] = []
+    known: _Known = defaultdict(dict)
+    rendered: Made = {}
     for (terms, elsewhere), members in _by_all_terms(groups, further).items():
         if terms.withhold_all is not None:
             continue
-        verdicts = {
-            one.outcome_id: decide.verdict(
-                one.subject, one.standing, _joined(terms, elsewhere, further.addressed(one))
-            )
-            for one in leaving
-        }
+        verdicts = _verdicts(leaving, terms, elsewhere, further, known)
         for (refs, keys), ids in alike(leaving, members, names, held).items():
             due = [one for one in leaving if one.outcome_id in keys]
-            ready = closed(due, verdicts, dict(refs), scope, by)
+            ready = closed(due, verdicts, dict(refs), scope, by, rendered)
             made.append(Audience(tuple(ids), verdicts, ready))
     return made, held
 
@@ -332,6 +329,33 @@ def _by_all_terms(
     return found
 
 
+# Verdicts for recipients from whom nothing is withheld, by their terms.
+_Known = dict[Terms, dict[int, Verdict]]
+
+
+def _verdicts(
+    leaving: Sequence[Leaving],
+    terms: Terms,
+    elsewhere: Elsewhere,
+    further: _Further,
+    known: _Known,
+) -> dict[int, Verdict]:
+    """Every field is ruled on once for all whose terms differ only in what they withhold."""
+    found: dict[int, Verdict] = {}
+    joined, bare = terms, terms.open()
+    ruled = known[bare]
+    for one in leaving:
+        if elsewhere:
+            joined = _joined(terms, elsewhere, further.addressed(one))
+            bare = joined.open()
+            ruled = known[bare]
+        verdict = ruled.get(one.outcome_id)
+        if verdict is None:
+            verdict = ruled[one.outcome_id] = decide.verdict(one.subject, one.standing, bare)
+        found[one.outcome_id] = decide.beside(verdict, one.subject, one.standing, joined)
+    return found
+
+
 def _joined(terms: Terms, elsewhere: Elsewhere, addressed: frozenset[UUID]) -> Terms:
     for circle_id, there in elsewhere:
         if circle_id in addressed:
@@ -364,6 +388,7 @@ def closed(
     refs: Mapping[str, str],
     scope: tokens.Scope,
     by: str = "",
+    rendered: Made | None = None,
 ) -> Closed:
     """What of these can leave together, for who resolves these references."""
     due = [
@@ -378,4 +403,4 @@ def closed(
         )
         for one in leaving
     ]
-    return close(due, resolvable=refs, tokens=scope)
+    return close(due, resolvable=refs, tokens=scope, rendered=rendered)

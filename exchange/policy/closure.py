@@ -42,6 +42,10 @@ class Closed:
     left_out: Mapping[int, tuple[str, ...]]
 
 
+# What was rendered, by object, verdict and where its references lead.
+Made = dict[tuple[int, int, tuple[str | None, ...]], render.Shape | None]
+
+
 @dataclass(frozen=True, slots=True)
 class _Passing:
     """One that is due and of which something may pass, with its original name."""
@@ -49,7 +53,16 @@ class _Passing:
     due: Due
     subject: Facts
 
-    def shape(self, refs: Mapping[str, str], tokens: Scope) -> render.Shape | None:
+    def shape(self, refs: Mapping[str, str], tokens: Scope, made: Made) -> render.Shape | None:
+        due = self.due
+        # What it says hangs on the verdict and on where its own references lead, on nothing else.
+        ends = tuple([refs.get(name) for name in due.verdict.references])
+        key = (due.key, id(due.verdict), ends)
+        if key not in made:
+            made[key] = self._rendered(refs, tokens)
+        return made[key]
+
+    def _rendered(self, refs: Mapping[str, str], tokens: Scope) -> render.Shape | None:
         due = self.due
         return render.shape(
             self.subject,
@@ -65,12 +78,23 @@ class _Passing:
         return not names.isdisjoint(self.due.verdict.references)
 
 
-def close(due: Sequence[Due], *, resolvable: Mapping[str, str], tokens: Scope) -> Closed:
-    """The shapes of all that can leave together; `resolvable` is what was released before."""
+def close(
+    due: Sequence[Due],
+    *,
+    resolvable: Mapping[str, str],
+    tokens: Scope,
+    rendered: Made | None = None,
+) -> Closed:
+    """The shapes of all that can leave together; `resolvable` is what was released before.
+
+    `rendered` is what was made for other audiences of the same act: equal verdicts and ends make
+    equal shapes, once. It lives as long as the verdicts do.
+    """
+    kept = {} if rendered is None else rendered
     passing = [_Passing(one, facts.read(one.obj)) for one in due if one.verdict.withheld is None]
     observables = [one for one in passing if _is_observable(one.subject)]
     refs = dict(resolvable)
-    shapes = _observables(observables, refs, tokens)
+    shapes = _observables(observables, refs, tokens, kept)
     known = dict(refs)
     others = [one for one in passing if not _is_observable(one.subject)]
     made: dict[int, render.Shape | None] = {}
@@ -79,7 +103,7 @@ def close(due: Sequence[Due], *, resolvable: Mapping[str, str], tokens: Scope) -
         stuck = {one.due.key for one in others if one.due.verdict.missing(refs)}
         if not stuck:
             fresh = [one for one in others if one.due.key not in made]
-            made |= {one.due.key: one.shape(refs, tokens) for one in fresh}
+            made |= {one.due.key: one.shape(refs, tokens, kept) for one in fresh}
             stuck = {one.due.key for one in others if made[one.due.key] is None}
         if not stuck:
             break
@@ -106,7 +130,7 @@ def _still(one: _Passing, made: Mapping[int, object], gone: frozenset[str]) -> b
 
 
 def _observables(
-    passing: Iterable[_Passing], refs: dict[str, str], tokens: Scope
+    passing: Iterable[_Passing], refs: dict[str, str], tokens: Scope, made: Made
 ) -> dict[int, render.Shape]:
     """Observables from the leaves up: an id that is made of its content must come first.
 
@@ -118,7 +142,7 @@ def _observables(
         names = frozenset(one.subject.stix_id for one in waiting)
         ready = [one for one in waiting if not one.refers_to(names - {one.subject.stix_id})]
         for one in ready or waiting:
-            shape = one.shape(refs, tokens)
+            shape = one.shape(refs, tokens, made)
             if shape is not None:
                 shapes[one.due.key] = shape
                 refs[one.subject.stix_id] = ids.forum_sco_id(shape.content)
