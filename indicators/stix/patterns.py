@@ -175,11 +175,46 @@ def parse(text: str) -> Pattern:
     """
     if len(text) > LONGEST:
         raise Refused("pattern.long", f"The pattern is longer than {LONGEST:,} characters.")
+    plain = _plain(text)
+    if plain is not None:
+        return Pattern(plain)
     reader = _Reader(_tokens(text))
     root = reader.observations(0)
     if not reader.at_end():
         raise reader.unexpected()
     return Pattern(root)
+
+
+# What nearly all patterns are: one observation, of plain comparisons with texts, joined by OR.
+_PLAIN_NAME = r"[A-Za-z_][A-Za-z0-9_]*"
+_PLAIN_TEXT = r"'[^'\\]*'"
+_PLAIN = re.compile(
+    rf"([A-Za-z_][A-Za-z0-9_-]*):({_PLAIN_NAME}(?:\.{_PLAIN_NAME})*)"
+    rf"(?: ?= ?({_PLAIN_TEXT})| IN ?\(({_PLAIN_TEXT}(?:, ?{_PLAIN_TEXT})*)\))(\]\Z| OR )"
+)
+_TEXTS = re.compile(r"'([^']*)'")
+
+
+def _plain(text: str) -> Node | None:
+    """The tree of a pattern in which nothing is unusual; nothing of any other, right or wrong."""
+    if not text.startswith("["):
+        return None
+    parts: list[Node] = []
+    place, end = 1, " OR "
+    while end == " OR ":
+        match = _PLAIN.match(text, place)
+        if match is None:
+            return None
+        object_type, steps, value, values, end = match.groups()
+        path = tuple(steps.split("."))
+        if object_type in _RESERVED or not _RESERVED.isdisjoint(path):
+            return None
+        if value is not None:
+            parts.append(Comparison(object_type, path, "=", (value[1:-1],)))
+        else:
+            parts.append(Comparison(object_type, path, "IN", tuple(_TEXTS.findall(values))))
+        place = match.end()
+    return Observation(parts[0] if len(parts) == 1 else Joined("OR", tuple(parts)))
 
 
 def rewrite(pattern: Pattern, change: Callable[[Comparison], Node | None]) -> Pattern | None:

@@ -4,8 +4,12 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from exchange.policy import decide, render
+from exchange.proof.refused import Refused
+from indicators.stix import patterns
 from tests.core import policy_material as material
 
 LIVE, PAST = "2026Q4", "2026Q3"
@@ -222,3 +226,47 @@ def test_every_literal_has_a_ruling_and_what_is_left_follows_from_them() -> None
 def test_a_member_with_shorter_paths_cuts_patterns_too() -> None:
     left = left_of("[url:value = 'https://a.example/1/2']", url_path_segments=1)
     assert left == "[url:value LIKE 'https://a.example/1%']"
+
+
+_PIECES = st.sampled_from(
+    [
+        "[",
+        "]",
+        " ",
+        "  ",
+        "\n",
+        "OR",
+        " OR ",
+        " AND ",
+        " = ",
+        "=",
+        " IN ",
+        "IN",
+        "(",
+        ")",
+        ", ",
+        ",",
+    ]
+    + ["'", "'x'", "'it\\'s'", "t'2026-01-01T00:00:00Z'", "'//'", "//", "ipv4-addr", ":", "value"]
+    + ["[ipv4-addr:value = '", "198.18.1.0/24'", "a:b.c", "NOT ", "LAST", "x:y IN ('u', 'v')", "_-"]
+)
+
+
+@given(
+    st.lists(_PIECES, max_size=9).map("".join)
+    | st.lists(_PIECES, max_size=6).map(lambda parts: f"[ipv4-addr:value = 'v'{''.join(parts)}]")
+)
+@example("[a:b = 'x' OR c-d:e.f IN ('y','z') OR a:b='']")
+@example("[a:bIN ('x')]")
+@example("[a:b = 'x'] OR [a:b = 'y']")
+def test_the_short_way_reads_a_pattern_as_the_whole_grammar_does(text: str) -> None:
+    try:
+        reader = patterns._Reader(patterns._tokens(text))
+        whole = patterns.Pattern(reader.observations(0))
+        if not reader.at_end():
+            raise reader.unexpected()
+    except Refused:
+        with pytest.raises(Refused):
+            patterns.parse(text)
+    else:
+        assert patterns.parse(text) == whole
