@@ -28,6 +28,8 @@ TLP_ORDER = ("clear", "green", "amber", "amber+strict", "red")
 CONTEXT: str = FIELDS["context"]["id"]
 CONTEXT_TYPES = frozenset(FIELDS["context"]["types"])
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9_-]+")
+# Naming who made an object, or marking it, does not link what it says to another object.
+_NO_LINKS = frozenset({"created_by_ref", "object_marking_refs", "marking_ref"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,32 +63,84 @@ def stricter_tlp(*levels: str) -> str:
     return max(levels, key=TLP_ORDER.index)
 
 
+class _Place:
+    """A place in objects of one type: its path in words, and what is known of it and below it.
+
+    The places that the catalogue knows are made once; of lists the first ones, for their items. So
+    an object with nothing odd in it is read without writing any path anew.
+    """
+
+    __slots__ = ("below", "entry", "is_link", "known", "parts", "path")
+
+    def __init__(self, parts: Parts, path: str, known: _Tree) -> None:
+        self.parts, self.path, self.known = parts, path, known
+        self.entry: Entry | None = known.get(None)
+        self.below: dict[Part, _Place] = {}
+        name = next((part for part in reversed(parts) if isinstance(part, str)), "")
+        self.is_link = name.endswith(("_ref", "_refs")) and name not in _NO_LINKS
+
+    def at(self, key: str) -> "_Place":
+        """The place of one property inside."""
+        known = self.known.get(key)
+        made = _Place((*self.parts, key), _step(self.path, key), known or _NOTHING)
+        if known is not None:
+            self.below[key] = made
+        return made
+
+    def item(self, index: int) -> "_Place":
+        """The place of one item of the list here."""
+        known = self.known.get(ANY)
+        made = _Place((*self.parts, index), f"{self.path}[{index}]", known or _NOTHING)
+        if known is not None and index < _KEPT_ITEMS:
+            self.below[index] = made
+        return made
+
+
 def leaves(obj: Mapping[str, Any]) -> tuple[Leaf, ...]:
     """Every leaf of an object in its order; an empty list or object is a leaf too."""
+    return read(obj)[0]
+
+
+def read(obj: Mapping[str, Any]) -> tuple[tuple[Leaf, ...], tuple[str, ...]]:
+    """Every leaf of an object, and the ids that it refers to."""
     found: list[Leaf] = []
-    known = _TREES.get(str(obj.get("type", "")), _NOTHING)
+    links: list[str] = []
+    _properties(obj, _ROOTS.get(str(obj.get("type", ""))) or _NOWHERE, found, links)
+    return tuple(found), tuple(links)
+
+
+def _properties(obj: Mapping[str, Any], at: _Place, found: list[Leaf], links: list[str]) -> None:
+    below = at.below
     for key, value in obj.items():
-        _gather(value, (key,), _step("", key), known.get(key, _NOTHING), found)
-    return tuple(found)
+        place = below.get(key) or at.at(key)
+        if type(value) is str:  # nearly all of them
+            entry = place.entry
+            fits = entry is not None and entry.fits(value)
+            found.append(Leaf(place.parts, place.path, value, entry, fits))
+            if place.is_link and "--" in value:
+                links.append(value)
+        else:
+            _gather(value, place, found, links)
 
 
 def _gather(
     value: Any,  # noqa: ANN401 - any JSON value
-    parts: Parts,
-    path: str,
-    known: _Tree,
+    place: _Place,
     found: list[Leaf],
+    links: list[str],
 ) -> None:
     if value and isinstance(value, dict):
-        for key, below in value.items():
-            _gather(below, (*parts, key), _step(path, key), known.get(key, _NOTHING), found)
+        _properties(value, place, found, links)
     elif value and isinstance(value, list):
-        inside = known.get(ANY, _NOTHING)
-        for index, below in enumerate(value):
-            _gather(below, (*parts, index), f"{path}[{index}]", inside, found)
+        below = place.below
+        for index, item in enumerate(value):
+            _gather(item, below.get(index) or place.item(index), found, links)
     else:
-        entry = known.get(None)
-        found.append(Leaf(parts, path, value, entry, entry is not None and entry.fits(value)))
+        if place.is_link and isinstance(value, str) and "--" in value:
+            links.append(value)
+        entry = place.entry
+        fits = entry is not None and entry.fits(value)
+        found.append(Leaf(place.parts, place.path, value, entry, fits))
 
 
 def _step(path: str, part: str) -> str:
@@ -185,6 +239,18 @@ def _text(pattern: str) -> Callable[[Any], bool]:
     return lambda value: isinstance(value, str) and compiled.fullmatch(value) is not None
 
 
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_TYPE = re.compile("[a-z0-9-]{1,250}")
+
+
+def is_reference(value: Any) -> bool:  # noqa: ANN401 - any JSON value
+    """Whether a value has the form `type--UUID`; of most texts one look says that they have not."""
+    if not isinstance(value, str) or value[-38:-36] != "--":
+        return False
+    end = len(value) - 38
+    return bool(_UUID.fullmatch(value, end + 2) and _TYPE.fullmatch(value, 0, end))
+
+
 def _number(low: int, high: int) -> Callable[[Any], bool]:
     return lambda value: type(value) is int and low <= value <= high
 
@@ -220,7 +286,6 @@ def _share(value: Any) -> bool:  # noqa: ANN401 - any JSON value
 
 
 _DOMAIN = r"(?=.{1,253}$)(?:[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z0-9-]{2,63}"
-_UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _STEMS = "model|pytorch_model|consolidated|adapter_model|tf_model|flax_model|weights"
 GRAMMARS: dict[str, Callable[[Any], bool]] = {
     "any": lambda value: not isinstance(value, (dict, list)),
@@ -235,7 +300,7 @@ GRAMMARS: dict[str, Callable[[Any], bool]] = {
     "share": _share,
     "instant": _instant,
     "date": _date,
-    "ref": _text(rf"[a-z0-9-]{{1,250}}--{_UUID}"),
+    "ref": is_reference,
     "tlp": lambda value: isinstance(value, str) and value in TLP,
     "ipv4": _network(4),
     "ipv6": _network(6),
@@ -298,6 +363,9 @@ def _tree(entries: Mapping[Parts, Entry]) -> _Tree:
 
 _ENTRIES = {name: _entries_of(name, row) for name, row in FIELDS["types"].items()}
 _TREES = {name: _tree(entries) for name, entries in _ENTRIES.items()}
+_KEPT_ITEMS = 32
+_ROOTS = {name: _Place((), "", tree) for name, tree in _TREES.items()}
+_NOWHERE = _Place((), "", _NOTHING)
 _PATTERN = {path: _entry(text) for path, text in FIELDS["pattern"].items()}
 _NEEDS = {
     name: tuple(tuple(group.split("|")) for group in row.get("needs", ()))

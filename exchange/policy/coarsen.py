@@ -19,15 +19,21 @@ DECADES = (
     (100_000_000, "100M-up"),
 )
 DAY, MONTH = 1, 2
-_STAMP = re.compile(
-    r"([0-9]{4})-([0-9]{2})-([0-9]{2})T([0-9]{2}):([0-9]{2}):([0-9]{2})(?:\.([0-9]+))?Z"
-)
+_STAMP = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?Z")
 # An IPv4 address or range as nearly everybody writes it; other spellings take a longer way.
 _OCTET = "(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 PLAIN_IPV4 = re.compile(rf"{_OCTET}(?:\.{_OCTET}){{3}}(?:/(?:[12]?[0-9]|3[0-2]))?")
 _HOST = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?")
 _SEGMENT = re.compile(r"[A-Za-z0-9._~-]{1,40}")
 _PAGE_SCHEMES = ("http", "https")
+
+
+def width(network: str) -> tuple[int, int]:
+    """The version of an address or range, and how many of its bits are fixed."""
+    if PLAIN_IPV4.fullmatch(network):
+        return 4, int(network.partition("/")[2] or 32)
+    read = ip_network(network, strict=False)
+    return read.version, read.prefixlen
 
 
 def decade_floor(count: int) -> int:
@@ -42,12 +48,9 @@ def decade_label(count: int) -> str | None:
 
 def instant(text: str) -> datetime:
     """The moment that a STIX timestamp names, whatever the number of its digits."""
-    match = _STAMP.fullmatch(text)
-    if match is None:
+    if _STAMP.fullmatch(text) is None:
         raise ValueError("not a STIX timestamp")
-    year, month, day, hour, minute, second = map(int, match.groups()[:6])
-    micros = int((match[7] or "0")[:6].ljust(6, "0"))
-    return datetime(year, month, day, hour, minute, second, micros, tzinfo=UTC)
+    return datetime.fromisoformat(text)
 
 
 def stamp(moment: datetime) -> str:

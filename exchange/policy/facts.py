@@ -13,9 +13,7 @@ from exchange.policy.coarsen import PLAIN_IPV4, canonical_address
 from exchange.proof.refused import Refused
 from indicators.stix import patterns
 
-# Naming who made an object, or marking it, does not link what it says to another object.
 _PLAIN_STEP = re.compile(r"[A-Za-z0-9_-]+")
-_NO_LINKS = frozenset({"created_by_ref", "object_marking_refs", "marking_ref"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +40,8 @@ class Facts:
     # The model-extraction context; empty if it has none.
     context: Mapping[str, Any] = field(repr=False)
     leaves: tuple[Leaf, ...] = field(repr=False)
+    # The ids that it refers to, who made it and how it is marked apart.
+    references: tuple[str, ...] = field(repr=False)
     pattern: patterns.Pattern | None = field(repr=False)
     literals: tuple[Literal, ...] = field(repr=False)
 
@@ -57,12 +57,14 @@ def read(obj: "Mapping[str, Any] | Facts") -> Facts:
             pattern = patterns.parse(str(obj.get("pattern", "")))
         except Refused:
             pattern = None
+    leaves, references = catalogue.read(obj)
     return Facts(
         obj=obj,
         stix_type=stix_type,
         stix_id=str(obj.get("id", "")),
         context=_context(obj) if stix_type in CONTEXT_TYPES else {},
-        leaves=catalogue.leaves(obj),
+        leaves=leaves,
+        references=references,
         pattern=pattern,
         literals=tuple(_literals(pattern)) if pattern is not None else (),
     )
@@ -134,18 +136,6 @@ def _known_place(object_type: str, path: tuple[str | int, ...]) -> tuple[str, En
 
 def _step(step: str) -> str:
     return step if _PLAIN_STEP.fullmatch(step) else repr(step)
-
-
-def references(facts: Facts) -> Iterator[str]:
-    """The ids that an object refers to, who made it and how it is marked apart."""
-    for leaf in facts.leaves:
-        if not isinstance(leaf.value, str) or "--" not in leaf.value:
-            continue  # no id
-        last = leaf.parts[-1]
-        if isinstance(last, int):
-            last = next((part for part in reversed(leaf.parts) if isinstance(part, str)), "")
-        if last.endswith(("_ref", "_refs")) and last not in _NO_LINKS:
-            yield leaf.value
 
 
 def shared_values(facts: Facts) -> Iterator[tuple[str, str]]:

@@ -21,7 +21,9 @@ def neighbours(subjects: Sequence[Facts]) -> tuple[frozenset[int], ...]:
         places[subject.stix_id].append(index)
     linked: list[set[int]] = [set() for _ in subjects]
     for index, subject in enumerate(subjects):
-        others = {place for ref in facts.references(subject) for place in places.get(ref, ())}
+        if not subject.references:
+            continue
+        others = {place for ref in subject.references for place in places.get(ref, ())}
         linked[index] |= others
         for other in others:
             linked[other].add(index)
