@@ -26,12 +26,14 @@ LONGEST = 200_000
 _DIGIT = re.compile(r"\d")
 ENCODED = re.compile(r"[A-Za-z0-9+/=_-]{17,}")
 # The same run, found by an engine that reads a text several times as fast.
-_LONG_RUN = re2.compile(r"[A-Za-z0-9+/=_-]{17}")
+_RUN = r"[A-Za-z0-9+/=_-]{17}"
+_LONG_RUN = re2.compile(_RUN)
 SEAM = 200  # characters of a text that are read with those beside it
 TOGETHER = "several texts read as one"
 MOST_PHONES = 64  # of one text: a telephone book is found by its first numbers
 # Letters set apart, as in "p r i c e": at least five, so that "a b c" stays a list.
-_APART = re2.compile(r"(?:^|\s)(?:\S ){4,}\S(?:\s|$)")
+_LETTERS = r"(?:^|\s)(?:\S ){4,}\S(?:\s|$)"
+_APART = re2.compile(_LETTERS)
 _PHONE = re2.compile(r"(?:^|[^\w.-])((?:\+|00)[1-9][\d ()./-]{6,20}\d)(?:\D|$)")
 
 
@@ -106,6 +108,8 @@ def _may_find(texts: Sequence[str], watch: frozenset[str]) -> bool:
     whole = "\n".join((*texts, " ".join(ends), "".join(ends)))
     if len(whole) > LONGEST or "+" in whole or "00" in whole:  # telephone numbers span lines
         return True
+    if _is_plain(whole) and not _ANYTHING.Match(whole):
+        return bool(names(whole, watch))
     return any(
         _GATE.Match(form) or names(form, watch) or any(check(form) for _, check in _ROUTINES)
         for form in readings(whole)
@@ -117,14 +121,12 @@ def may_be_secret(text: str) -> bool:
 
     A text of plain letters in which no run is long enough to be encoded has one reading.
     """
-    return (
-        not text.isascii()
-        or "%" in text
-        or "&" in text
-        or _LONG_RUN.search(text) is not None
-        or _APART.search(text) is not None
-        or bool(_SECRETS.Match(text))
-    )
+    return not _is_plain(text) or bool(_SECRETS.Match(text))
+
+
+def _is_plain(text: str) -> bool:
+    """Whether nothing in a text is written in signs: then only runs can have other readings."""
+    return text.isascii() and "%" not in text and "&" not in text
 
 
 def _ends(text: str) -> str:
@@ -137,17 +139,17 @@ def names(text: str, watch: frozenset[str]) -> tuple[str, ...]:
     if not watch:
         return ()
     first, watched = _watched(watch)
-    if text.isascii() and first.isdisjoint(text.lower().translate(_APART_FROM_WORDS).split()):
+    if text.isascii() and first.isdisjoint(text.encode().translate(_IN_WORDS).split()):
         return ()
     words = _as_words(text)
     return tuple(name for name, said in watched if said in words)
 
 
 @lru_cache(maxsize=64)
-def _watched(watch: frozenset[str]) -> tuple[frozenset[str], tuple[tuple[str, str], ...]]:
+def _watched(watch: frozenset[str]) -> tuple[frozenset[bytes], tuple[tuple[str, str], ...]]:
     """The names as words, made once, and how each begins: few texts have a word of those."""
     watched = tuple((name, _as_words(name)) for name in sorted(watch))
-    return frozenset(word for _, said in watched for word in said.split()[:1]), watched
+    return frozenset(word for _, said in watched for word in said.encode().split()[:1]), watched
 
 
 def readings(text: str) -> tuple[str, ...]:
@@ -206,8 +208,8 @@ def _looked_at(text: str, watch: frozenset[str]) -> set[str]:
     return hits
 
 
-# Every plain character that stands in no word becomes a space.
-_APART_FROM_WORDS = {code: " " for code in range(128) if not chr(code).isalnum()}
+# Every plain letter is a small one, and every character that stands in no word becomes a space.
+_IN_WORDS = bytes(ord(chr(n).lower()) if n < 128 and chr(n).isalnum() else 32 for n in range(256))
 
 
 def _as_words(name: str) -> str:
@@ -236,8 +238,10 @@ def _is_dialled(candidate: str) -> bool:
 
 
 # What the exact patterns match in plain text begins so: nearly no text has it.
-_LIKE_CARD = re2.compile(r"\d(?:[ -]?\d){12}")
-_LIKE_IBAN = re2.compile(r"[A-Z]{2}\d{2}(?: ?[A-Z0-9]{2}){3}")
+_CARD = r"\d(?:[ -]?\d){12}"
+_IBAN = r"[A-Z]{2}\d{2}(?: ?[A-Z0-9]{2}){3}"
+_LIKE_CARD = re2.compile(_CARD)
+_LIKE_IBAN = re2.compile(_IBAN)
 
 
 def _luhn(text: str) -> bool:
@@ -319,9 +323,11 @@ def _compiled() -> tuple[Any, list[tuple[str, Check | None]], tuple[tuple[str, C
     return patterns, which, tuple(routines)
 
 
-def _gate(rows: Iterable[dict[str, Any]]) -> Any:  # noqa: ANN401 - re2 has no types
+def _gate(rows: Iterable[dict[str, Any]], *more: str) -> Any:  # noqa: ANN401 - re2 has no types
     """The same patterns, with `^` and `$` for each line and no conditions beside them."""
     patterns = re2.Set.SearchSet(_options())
+    for pattern in more:
+        patterns.Add(f"(?m){pattern}")
     for row in rows:
         for pattern in row["patterns"]:
             plain = pattern if isinstance(pattern, str) else pattern.get("pattern")
@@ -333,4 +339,6 @@ def _gate(rows: Iterable[dict[str, Any]]) -> Any:  # noqa: ANN401 - re2 has no t
 
 _SET, _WHICH, _ROUTINES = _compiled()
 _GATE = _gate(_ROWS)
-_SECRETS = _gate(row for row in _ROWS if row["id"] == SECRET)
+# And whatever has a text read in another way or looked at by a routine: in nearly all is nothing.
+_SECRETS = _gate((row for row in _ROWS if row["id"] == SECRET), _RUN, _LETTERS)
+_ANYTHING = _gate(_ROWS, _RUN, _LETTERS, f"(?-i:{_CARD})", f"(?-i:{_IBAN})")

@@ -2,9 +2,8 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from ipaddress import ip_network
 
-from exchange.policy import catalogue, detectors, facts
+from exchange.policy import catalogue, coarsen, detectors, facts
 from exchange.policy.catalogue import TLP
 from exchange.policy.facts import Facts, Literal
 from exchange.policy.outcomes import Context, HoldReason
@@ -105,8 +104,8 @@ def _by_range(subject: Facts, linked: Linked, floor: Floor) -> Iterator[str]:
     for value in _addresses(subject):
         if not facts.is_range(value):
             continue
-        network = ip_network(value, strict=False)
-        if network.prefixlen < floor.document["ranges"][f"ipv{network.version}_prefix"]:
+        version, prefix = coarsen.width(value)
+        if prefix < floor.document["ranges"][f"ipv{version}_prefix"]:
             yield "over-cap"
         if not is_shared and lists & set(warninglists.hits(value)):
             yield "shared-list"
@@ -165,11 +164,10 @@ def texts_of(subject: Facts) -> Iterator[tuple[str, str]]:
         if leaf.parts[0] in _UNREAD:
             continue
         entry = leaf.entry
-        place = str(leaf.parts[0]) if entry is not None else _ODD
         if entry is None:  # the name of an unknown property is the contributor's text too
             yield from ((_ODD, str(part)) for part in leaf.parts if _is_odd(part))
         if isinstance(leaf.value, str) and not _is_formal(entry, leaf.value, fits=leaf.fits):
-            yield place, leaf.value
+            yield str(leaf.parts[0]) if entry is not None else _ODD, leaf.value
     for literal in subject.literals:
         if isinstance(literal.value, str) and not _passes(literal):
             yield "pattern", literal.value
@@ -182,7 +180,7 @@ def _is_formal(entry: catalogue.Entry | None, value: str, *, fits: bool) -> bool
         return False
     if entry.field_class in _TYPED or (fits and entry.grammar != "text"):
         return True
-    return catalogue.fits("ref", value)
+    return catalogue.is_reference(value)
 
 
 def _is_odd(part: str | int) -> bool:

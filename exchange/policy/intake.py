@@ -22,6 +22,8 @@ _CANARY = re.compile(
     r"(?i)canary[ _-]?(?:guid|string|text|prompt|phrase)|canary\s*[:=]|BENCHMARK DATA SHOULD NEVER"
 )
 _EVIDENCE = "model-provenance-evidence"
+# Grammars that let nearly any text through.
+_FREE = frozenset({"text", "any", "url"})
 _FORMAL = frozenset({"id", "type", "spec_version", "created", "modified", "pattern"})
 
 
@@ -102,7 +104,7 @@ def _is_mixed(text: str) -> bool:
 def _strings(subject: Facts) -> Iterator[tuple[str, str]]:
     for leaf in subject.leaves:
         if isinstance(leaf.value, str) and not _is_formal(leaf):
-            yield leaf.path, _named(leaf)
+            yield leaf.path, _named(leaf) if leaf.entry is None else leaf.value
         if leaf.entry is None:  # else the catalogue knows each of its names
             yield from ((leaf.path, part) for part in leaf.parts if isinstance(part, str))
     yield from _pattern_strings(subject)
@@ -111,15 +113,15 @@ def _strings(subject: Facts) -> Iterator[tuple[str, str]]:
 def _named(leaf: Leaf) -> str:
     # {"x_api_key": "..."} is a secret by its name, as `api_key = ...` in a text would be.
     key = str(leaf.parts[-1])
-    unknown = leaf.entry is None
-    return f"secret: {leaf.value}" if unknown and _SECRET_NAME.search(key) else str(leaf.value)
+    return f"secret: {leaf.value}" if _SECRET_NAME.search(key) else str(leaf.value)
 
 
 def _is_formal(leaf: Leaf) -> bool:
+    entry = leaf.entry
     if leaf.parts[0] in _FORMAL:
         return True
-    if leaf.entry is None or leaf.entry.grammar in ("text", "any", "url"):
-        return catalogue.fits("ref", leaf.value)
+    if entry is None or entry.grammar in _FREE:
+        return catalogue.is_reference(leaf.value)
     return leaf.fits
 
 
@@ -130,7 +132,7 @@ def _pattern_strings(subject: Facts) -> Iterator[tuple[str, str]]:
     for literal in subject.literals:
         value = str(literal.value)
         entry = literal.entry
-        formal = entry is not None and entry.grammar not in ("text", "any", "url")
+        formal = entry is not None and entry.grammar not in _FREE
         if not (formal and entry is not None and entry.fits(literal.value)):
             yield f"pattern[{literal.index}]", value
         # What is judged as a literal is taken out of the text, so that `cluster_token = '…'`

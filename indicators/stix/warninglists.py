@@ -6,6 +6,7 @@ A generated extract of MISP/misp-warninglists (CC0-1.0), found by bisection. Reb
 
 import gzip
 import json
+import re
 import sys
 from bisect import bisect_right
 from functools import lru_cache
@@ -22,29 +23,42 @@ _NAMES = (
     "url-shortener",
 )  # fmt: skip
 
+# An address or range as nearly everybody writes it; other spellings take a longer way.
+_OCTET = "(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
+_PLAIN = re.compile(rf"{_OCTET}\.{_OCTET}\.{_OCTET}\.{_OCTET}(?:/([12]?[0-9]|3[0-2]))?")
 Network = IPv4Network | IPv6Network
 
 
 def hits(value: str) -> tuple[str, ...]:
     """The names of the lists that an address, a range or a domain name is on, in part or whole."""
     ranges, names = _lists()
-    network = _network(value)
-    if network is None:
+    span = _span(value)
+    if span is None:
         domain = value.lower().rstrip(".")
         labels = domain.split(".")
         tails = {".".join(labels[start:]) for start in range(len(labels))}
         return tuple(name for name in _NAMES if not names[name].isdisjoint(tails))
-    first, last = int(network.network_address), int(network.broadcast_address)
-    found = (
-        name for name in _RANGES if _overlaps(ranges[f"{name}/{network.version}"], first, last)
-    )
+    version, first, last = span
+    found = []
+    for name, starts, ends in ranges[version]:
+        place = bisect_right(starts, last)
+        if place > 0 and ends[place - 1] >= first:
+            found.append(name)
     return tuple(found)
 
 
-def _overlaps(spans: tuple[tuple[int, ...], tuple[int, ...]], first: int, last: int) -> bool:
-    starts, ends = spans
-    place = bisect_right(starts, last)
-    return place > 0 and ends[place - 1] >= first
+def _span(value: str) -> tuple[int, int, int] | None:
+    """The version of an address or range, and its first and last address as numbers."""
+    plain = _PLAIN.fullmatch(value)
+    if plain is not None:
+        *octets, prefix = plain.groups()
+        address = int.from_bytes(map(int, octets))
+        rest = (1 << 32 - int(prefix or 32)) - 1
+        return 4, address & ~rest, address | rest
+    network = _network(value)
+    if network is None:
+        return None
+    return network.version, int(network.network_address), int(network.broadcast_address)
 
 
 def _network(value: str) -> Network | None:
@@ -54,14 +68,21 @@ def _network(value: str) -> Network | None:
         return None
 
 
+_Ranges = tuple[tuple[str, tuple[int, ...], tuple[int, ...]], ...]
+
+
 @lru_cache(maxsize=1)
-def _lists() -> tuple[
-    dict[str, tuple[tuple[int, ...], tuple[int, ...]]], dict[str, frozenset[str]]
-]:
+def _lists() -> tuple[dict[int, _Ranges], dict[str, frozenset[str]]]:
+    """The ranges of each version of the protocol, and the names."""
     with gzip.open(_FILE, "rt", encoding="utf-8") as stream:
         document = json.load(stream)
     ranges = {
-        name: (tuple(starts), tuple(ends)) for name, (starts, ends) in document["ranges"].items()
+        version: tuple(
+            (name, tuple(starts), tuple(ends))
+            for name in _RANGES
+            for starts, ends in (document["ranges"][f"{name}/{version}"],)
+        )
+        for version in (4, 6)
     }
     return ranges, {name: frozenset(document["names"][name]) for name in _NAMES}
 
