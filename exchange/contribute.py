@@ -11,6 +11,7 @@ from datetime import datetime
 from hashlib import sha256
 from uuid import UUID
 
+import zstandard
 from django.db import transaction
 from django.db.models import Count
 
@@ -26,6 +27,12 @@ from members.auth import Principal
 from members.seals import for_member
 
 QUICK = 100  # objects of a contribution that takes a moment, and never waits behind larger ones
+# What stands before a kept body: no JSON text begins with it.
+_CLEAN, _DOUBTFUL = b"\x01", b"\x02"
+_SUBMISSION = """
+    INSERT INTO indicators_submission (contribution_id, member_id, sealed)
+    SELECT %s, %s, sealed FROM unnest(%b::bytea[]) AS new (sealed)
+"""
 _REVOKED = "Withdrawn: whoever holds it gets a revocation with the next daily window."
 
 
@@ -74,7 +81,7 @@ def submit(  # noqa: PLR0913 - what is sent, where to, and what its contributor 
     member_id = judged.may_contribute(principal, circle_id)
     if not set(default_basis) <= set(vocab.THREAT_BASES):
         raise Refused("basis.unknown", "A threat basis is one of the closed list.", "basis")
-    items = parse.items(body, judged.limits())
+    total, is_clean = parse.look(body, judged.limits())
     row = Contribution.objects.create(
         member_id=member_id,
         circle_id=circle_id,
@@ -84,10 +91,9 @@ def submit(  # noqa: PLR0913 - what is sent, where to, and what its contributor 
         default_basis=list(default_basis),
         attributed=attributed,
         received_at=now,
-        total=len(items),
+        total=total,
     )
-    sealed = for_member(member_id).seal(body, aad=_body_aad(row.id))
-    Submission.objects.create(contribution=row, member_id=member_id, sealed=sealed)
+    _keep(row, body, is_clean=is_clean)
     queue = "quick" if row.total <= QUICK else "render"
     transaction.on_commit(lambda: nudge("exchange.tasks.accept", str(row.id), queue=queue))
     return row.id
@@ -104,10 +110,7 @@ def accept(contribution_id: UUID, *, now: datetime) -> bool:
     )
     if row is None:
         return False
-    held = Submission.objects.get(contribution=row)
-    body = for_member(row.member_id).open(bytes(held.sealed), aad=_body_aad(row.id))
-    found = judged.judge(row.member_id, parse.items(body, judged.limits()))
-    del body
+    found = judged.judge(row.member_id, _kept_items(row))
     candidates = [candidate for candidate, _ in found]
     subjects = {candidate.position: subject for candidate, subject in found}
     stored = store.accept(row, candidates, is_known=catalogue.knows, now=now)
@@ -120,7 +123,7 @@ def accept(contribution_id: UUID, *, now: datetime) -> bool:
     row.state = Contribution.State.COMPLETE
     row.accepted_at = now
     row.save(update_fields=["successes", "failures", "state", "accepted_at"])
-    held.delete()
+    Submission.objects.filter(contribution=row).delete()
     _record(row, stored, now=now)
     return True
 
@@ -253,6 +256,24 @@ def _record(row: Contribution, stored: Sequence[store.Stored], *, now: datetime)
 def _status_item(item: Item) -> StatusItem:
     text = store.item_text(item)
     return StatusItem(item.position, text["id"], text["version"], item.success, text["message"])
+
+
+def _keep(row: Contribution, body: bytes, *, is_clean: bool) -> None:
+    """Seal a body, drawn together; with it, that it needs no second look when it is taken in."""
+    drawn = (_CLEAN if is_clean else _DOUBTFUL) + zstandard.ZstdCompressor(1).compress(body)
+    sealed = for_member(row.member_id).seal(drawn, aad=_body_aad(row.id))
+    store.insert(_SUBMISSION, (row.id, row.member_id), [sealed])
+
+
+def _kept_items(row: Contribution) -> tuple[parse.Item, ...]:
+    """The objects of a kept body; what is no more than read again was found clean before."""
+    sealed = Submission.objects.values_list("sealed", flat=True).get(contribution=row)
+    kept = for_member(row.member_id).open(bytes(sealed), aad=_body_aad(row.id))
+    mark = kept[:1]
+    if mark not in (_CLEAN, _DOUBTFUL):  # kept as it came, before bodies were drawn together
+        return parse.items(kept, judged.limits())
+    body = zstandard.ZstdDecompressor().decompress(memoryview(kept)[1:])
+    return parse.looked_at(body) if mark == _CLEAN else parse.items(body, judged.limits())
 
 
 def _body_aad(contribution_id: UUID) -> bytes:

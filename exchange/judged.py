@@ -60,25 +60,34 @@ def judge(
     judged: list[tuple[store.Candidate, Facts | None]] = []
     for item in items:
         obj = item.obj or {}
-        subject = facts.read(obj) if item.problem is None and obj else None
-        problem = _problem(item, subject, issued, issuer)
-        pattern = subject.pattern if subject is not None else None
-        judged.append((store.Candidate(item.position, obj, problem, pattern), subject))
+        if item.problem is not None or not obj:
+            judged.append((store.Candidate(item.position, obj, _problem(item)), None))
+            continue
+        subject, written = facts.read(obj), store.canonical(obj)
+        problem = _problem_of(subject, written, issued, issuer)
+        candidate = store.Candidate(item.position, obj, problem, subject.pattern, written)
+        judged.append((candidate, subject))
     return judged
 
 
-def _problem(
-    item: parse.Item, subject: Facts | None, issued: frozenset[str], issuer: str
-) -> Problem | None:
-    """The first reason by form, or none."""
+def _problem(item: parse.Item) -> Problem | None:
+    """Of what is no object, or an empty one."""
     if item.problem is not None or item.obj is None:
         return item.problem
-    found = intake.problems(subject or item.obj) or problems(item.obj)
+    return problems(item.obj)[0]
+
+
+def _problem_of(
+    subject: Facts, written: bytes, issued: frozenset[str], issuer: str
+) -> Problem | None:
+    """The first reason by form, or none."""
+    obj = subject.obj
+    found = intake.problems(subject) or problems(obj, written)
     if found:
         return found[0]
-    if item.obj["id"] in constants.ids():
+    if obj["id"] in constants.ids():
         return None
-    return intake.looped(item.obj, issuer=issuer, held=issued)
+    return intake.looped(obj, issuer=issuer, held=issued)
 
 
 def _is_named(obj: Mapping[str, Any]) -> bool:

@@ -80,6 +80,8 @@ class Candidate:
     problem: Problem | None
     # Its pattern, where whoever judged it has read it already.
     pattern: patterns.Pattern | None = None
+    # Its canonical bytes, where they are known already.
+    written: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,21 +229,25 @@ class _Names:
         self.seal = for_member(member.id)
         self.now = now
         self.made: list[tuple[UUID, bytes, bytes, str, str]] = []
-        digests = {name_digest(member.id, str(c.obj["id"])) for c in candidates if not c.problem}
+        self.digests = {
+            stix_id: name_digest(member.id, stix_id)
+            for stix_id in {str(one.obj["id"]) for one in candidates if one.problem is None}
+        }
         with connection.cursor() as cursor:
-            cursor.execute(_KNOWN_NAMES, [member.id, [digest.hex() for digest in digests]])
+            hexes = [digest.hex() for digest in self.digests.values()]
+            cursor.execute(_KNOWN_NAMES, [member.id, hexes])
             self.by_digest = {
                 bytes(digest): _Named(key, state, is_new=False)
                 for digest, key, state in cursor.fetchall()
             }
 
     def object_of(self, obj: Mapping[str, Any], known_as: str) -> _Named:
-        stix_id = str(obj["id"]).encode()
-        digest = index_digest("original-id", self.member.id, stix_id)
+        stix_id = str(obj["id"])
+        digest = self.digests[stix_id]
         found = self.by_digest.get(digest)
         if found is None:
             found = _Named(uuid4(), ForumObject.State.LIVE, is_new=True)
-            sealed = self.seal.seal(stix_id, aad=_name_aad(found.id))
+            sealed = self.seal.seal(stix_id.encode(), aad=_name_aad(found.id))
             name = _minted_name(str(obj["type"]), self.now)
             self.made.append((found.id, digest, sealed, known_as, name))
             self.by_digest[digest] = found
@@ -275,7 +281,7 @@ def accept(
         if row.state == ForumObject.State.RECALLED:
             results.append(_refused(candidate, _RECALLED))
             continue
-        body = canonical(obj)
+        body = candidate.written or canonical(obj)
         plain = sha256(body)
         digest = index_digest("content", contribution.member_id, plain.digest())
         twin = known.get((row.id, ns))
@@ -360,7 +366,9 @@ def _status_text(result: Stored, message: str) -> bytes:
     return orjson.dumps(
         {
             "id": stix_id if isinstance(stix_id, str) else f"object-{result.position}",
-            "version": _shown_version(result.obj),
+            "version": (
+                version_text(result.obj) if result.problem is None else _shown_version(result.obj)
+            ),
             "message": message,
         }
     )

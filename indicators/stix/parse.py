@@ -21,9 +21,8 @@ from exchange.proof.refused import Refused
 from indicators.stix.problems import Problem
 
 _SAFE = 2**53 - 1
-# A string may end with the body: else text full of quotes would be read again from each of them.
-# Possessive: what is read is never tried again, so a text of 32 MB costs no memory for its marks.
-_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)
+_PIECE = 1_048_576
+_NO_KEY = (b'\\":', b':":', b',":', b'[":', b'{":')
 _NOT_BRACKETS = bytes(code for code in range(256) if code not in b"[]{}")
 _ONE_KIND = bytes.maketrans(b"{}", b"[]")  # depth is depth; whether they match, the parser says
 # A number too long to be sure of, an exponent, and the words that JSON does not have.
@@ -69,15 +68,35 @@ def objects(body: bytes, limits: Limits = Limits()) -> tuple[dict[str, Any], ...
 
 def items(body: bytes, limits: Limits = Limits()) -> tuple[Item, ...]:
     """The objects of a bundle, a TAXII envelope, a list or a single object, each judged alone."""
+    found, is_clean = _found(body, limits)
+    return _judged(found, is_clean=is_clean)
+
+
+def look(body: bytes, limits: Limits = Limits()) -> tuple[int, bool]:
+    """How many objects a body holds, and whether nothing in it is doubtful: see `looked_at`."""
+    found, is_clean = _found(body, limits)
+    return len(found), is_clean
+
+
+def looked_at(body: bytes) -> tuple[Item, ...]:
+    """The objects of a body in which `look` found nothing doubtful: it is only read again."""
+    return _judged(_members(orjson.loads(body)), is_clean=True)
+
+
+def _found(body: bytes, limits: Limits) -> tuple[list[Any], bool]:
     outside = _bounded(body, limits)  # 1
     root = _clean(body, outside)
-    judge = _item if root is None else _plain_item
     found = _members(_root(body) if root is None else root)  # 2
     if len(found) > limits.objects:
         raise Refused(
             "body.objects", f"A contribution holds at most {limits.objects:,} objects.", "objects"
         )
-    return tuple(judge(position, value) for position, value in enumerate(found))  # 3
+    return found, root is not None
+
+
+def _judged(found: list[Any], *, is_clean: bool) -> tuple[Item, ...]:
+    judge = _plain_item if is_clean else _item
+    return tuple([judge(position, value) for position, value in enumerate(found)])  # 3
 
 
 def _bounded(body: bytes, limits: Limits) -> bytes:
@@ -92,11 +111,29 @@ def _bounded(body: bytes, limits: Limits) -> bytes:
         body.decode()
     except UnicodeDecodeError:
         raise Refused("body.encoding", "The body is not UTF-8.") from None
-    outside = _STRING.sub(b'""', body)
+    outside = _outside(body)
     if sum(map(outside.count, (b",", b"[", b"{"))) > limits.values:
         raise Refused("body.values", f"A contribution holds at most {limits.values:,} values.")
     _check_depth(outside.translate(_ONE_KIND, _NOT_BRACKETS), limits.depth)
     return outside
+
+
+def _outside(body: bytes) -> bytes:
+    """A body with its strings left empty: cut at its quotes, those within strings apart.
+
+    Where it is no JSON it may be cut wrongly, but not before the place where any parser ends.
+    """
+    plain = body
+    if b"\\" in body:
+        plain = body.replace(b"\\\\", b"").replace(b'\\"', b"")
+    parts: list[bytes] = []
+    is_inside = False
+    # In pieces, so that a body of nothing but quotes costs little memory too.
+    for start in range(0, len(plain), _PIECE):
+        cut = plain[start : start + _PIECE].split(b'"')
+        parts.append(b'""'.join(cut[is_inside::2]))
+        is_inside ^= len(cut) % 2 == 0
+    return b"".join(parts)
 
 
 def _check_depth(brackets: bytes, deepest: int) -> None:
@@ -127,15 +164,13 @@ def _clean(body: bytes, outside: bytes) -> Any:  # noqa: ANN401 - any JSON value
 
 
 def _keys(root: Any) -> int:  # noqa: ANN401 - any JSON value
-    total, pending = 0, [root]
-    while pending:
-        value = pending.pop()
-        if type(value) is dict:
-            total += len(value)
-            pending.extend(one for one in value.values() if type(one) in (dict, list))
-        elif type(value) is list:
-            pending.extend(one for one in value if type(one) in (dict, list))
-    return total
+    """How many keys a tree has, or fewer: those that end in an odd way are not counted.
+
+    Behind a quote that a colon follows ends a key, or it stands in a string: within it, where a
+    backslash is before the quote, or at its beginning, where one of four marks is.
+    """
+    written = orjson.dumps(root)
+    return written.count(b'":') - sum(map(written.count, _NO_KEY))
 
 
 def _root(body: bytes) -> Any:  # noqa: ANN401 - any JSON value

@@ -28,19 +28,22 @@ _SELECTOR = re.compile(r"[a-z0-9_-]{1,250}(?:\.(?:\[\d+\]|[A-Za-z0-9_-]{1,250}))
 _STEP = re.compile(r"\[(\d+)\]|([A-Za-z0-9_-]+)")
 _LATER = (("created", "modified"), ("first_seen", "last_seen"), ("first_observed", "last_observed"))
 _UNVERSIONED = frozenset({"marking-definition"})
+_EMPTY = (b"null", b"[]", b"{}")
 _TLP1 = frozenset(("white", "green", "amber", "red"))
 
 
-def problems(obj: Mapping[str, Any]) -> tuple[Problem, ...]:
-    """What is wrong with one object by form; empty when it is valid STIX 2.1."""
+def problems(obj: Mapping[str, Any], written: bytes = b"") -> tuple[Problem, ...]:
+    """What is wrong with one object by form; empty when it is valid STIX 2.1.
+
+    `written` is the object as compact JSON, where whoever asks has it: what does not stand in it
+    is not looked for.
+    """
     named = tuple(_identity(obj))
     if named:
         return named
-    checks: tuple[Callable[[Mapping[str, Any]], Iterator[Problem]], ...] = (
-        _empties, _schema, _times, _numbers, _markings, _pattern, _ours,
-    )  # fmt: skip
+    may_lack = not written or any(one in written for one in _EMPTY)
     found: list[Problem] = []
-    for check in checks:
+    for check in _CHECKS if may_lack else _CHECKS[1:]:
         found.extend(check(obj))
         if len(found) >= _MOST:
             break
@@ -62,29 +65,11 @@ def _identity(obj: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _empties(obj: Mapping[str, Any]) -> Iterator[Problem]:
-    if not _has_empty(obj):
-        return
     for path, value in _walk(obj, ""):
         if value is None:
             yield Problem("stix.null", path, "STIX has no null.")
         elif isinstance(value, list | dict) and not value and not path.startswith("extensions."):
             yield Problem("stix.empty", path, "STIX has no empty lists and dictionaries.")
-
-
-def _has_empty(obj: Mapping[str, Any]) -> bool:
-    """Whether the slower walk, which knows the places, has anything to find."""
-    pending: list[Any] = [obj]
-    while pending:
-        value = pending.pop()
-        for below in value.values() if isinstance(value, Mapping) else value:
-            kind = type(below)
-            if kind is str:
-                continue
-            if below is None or (not below and kind in (dict, list)):
-                return True
-            if kind in (dict, list):
-                pending.append(below)
-    return False
 
 
 def _walk(value: Any, path: str) -> Iterator[tuple[str, Any]]:  # noqa: ANN401 - any JSON value
@@ -190,12 +175,15 @@ def _times(obj: Mapping[str, Any]) -> Iterator[Problem]:
     if "created" in obj and "modified" not in obj and obj["type"] not in _UNVERSIONED:
         yield Problem("stix.modified", "modified", "The object lacks `modified`.")
     for first, last in _LATER:
-        a, b = _instant(obj.get(first)), _instant(obj.get(last))
-        if a and b and b < a:
-            yield Problem("stix.order", last, f"`{last}` lies before `{first}`.")
-    start, end = _instant(obj.get("valid_from")), _instant(obj.get("valid_until"))
-    if start and end and end <= start:
-        yield Problem("stix.order", "valid_until", "`valid_until` is not later than `valid_from`.")
+        if first in obj and last in obj and obj[first] != obj[last]:
+            a, b = _instant(obj[first]), _instant(obj[last])
+            if a and b and b < a:
+                yield Problem("stix.order", last, f"`{last}` lies before `{first}`.")
+    if "valid_from" in obj and "valid_until" in obj:
+        start, end = _instant(obj["valid_from"]), _instant(obj["valid_until"])
+        if start and end and end <= start:
+            sentence = "`valid_until` is not later than `valid_from`."
+            yield Problem("stix.order", "valid_until", sentence)
 
 
 def _numbers(obj: Mapping[str, Any]) -> Iterator[Problem]:
@@ -287,3 +275,8 @@ def _ours(obj: Mapping[str, Any]) -> Iterator[Problem]:
         yield Problem("ours.context", place, "The context is no dictionary.")
     else:
         yield from _broken(_validators()["context"], context, place)
+
+
+_CHECKS: tuple[Callable[[Mapping[str, Any]], Iterator[Problem]], ...] = (
+    _empties, _schema, _times, _numbers, _markings, _pattern, _ours,
+)  # fmt: skip

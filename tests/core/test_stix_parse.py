@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from exchange.proof.refused import Refused
 from indicators.stix import parse
@@ -181,3 +183,52 @@ def test_real_feeds_are_read_as_the_standard_reader_reads_them(shared_data: Path
             document = json.loads(path.read_bytes())
             if document.get("type") == "bundle":
                 assert list(parse.objects(path.read_bytes())) == document["objects"], path.name
+
+
+_TEXT = st.text(st.sampled_from('":\\,[]{}ab\u00e4 '), max_size=6)
+_VALUE = st.recursive(
+    st.integers(-9, 9) | st.booleans() | _TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.lists(st.tuples(_TEXT, inner), max_size=3),
+    max_leaves=6,
+)
+
+
+def _written(value: Any) -> str:
+    """JSON of a value in which a list of pairs stands for an object, its names repeated or not."""
+    if isinstance(value, list) and value and all(isinstance(one, tuple) for one in value):
+        return "{" + ",".join(f"{json.dumps(key)}: {_written(below)}" for key, below in value) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_written, value)) + "]"
+    return json.dumps(value, ensure_ascii=False)
+
+
+class _Repeated(Exception):
+    """A name stands twice in one object."""
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(dict(pairs)) < len(pairs):
+        raise _Repeated
+    return dict(pairs)
+
+
+@given(st.lists(st.lists(st.tuples(_TEXT, _VALUE), min_size=1, max_size=3), min_size=1, max_size=3))
+def test_a_name_that_stands_twice_is_found_whatever_stands_around_it(
+    bodies: list[list[tuple[str, Any]]],
+) -> None:
+    body = ("[" + ",".join(map(_written, bodies)) + "]").encode()
+    for item, pairs in zip(parse.items(body), bodies, strict=True):
+        try:
+            expected = json.loads(_written(pairs), object_pairs_hook=_once)
+        except _Repeated:
+            assert item.problem is not None
+            assert item.problem.code == "json.duplicate-key"
+        else:
+            assert (item.problem, item.obj) == (None, expected)
+
+
+def test_what_was_looked_at_once_is_read_again_as_it_was() -> None:
+    body = encoded({"type": "bundle", "objects": [ANA, 7, ABEL]})
+    assert parse.look(body) == (3, True)
+    assert parse.looked_at(body) == parse.items(body)
+    assert parse.look(b'{"objects":[{"a":1,"a":2}]}') == (1, False)

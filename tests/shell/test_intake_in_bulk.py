@@ -16,7 +16,16 @@ from exchange.models import Hold, Outcome
 from exchange.proof import jcs
 from exchange.proof.refused import Refused
 from indicators import store
-from indicators.models import ForumObject, Item, Observable, Original, Version
+from indicators.models import (
+    Contribution,
+    ForumObject,
+    Item,
+    Observable,
+    Original,
+    Submission,
+    Version,
+)
+from members.seals import for_member
 from tests.shell.sharing import NOON, Way, bundle, newer, range_indicator, set_up
 
 ROWS = (ForumObject, Version, Original, Observable, Outcome, Hold)
@@ -113,6 +122,30 @@ def test_what_is_stored_is_what_was_sent(way: Way) -> None:
     rows = Version.objects.order_by("position").values_list("id", flat=True)
     kept = store.originals(way.cast.aurora.id, list(rows))
     assert [kept[pk] for pk in rows] == sent
+
+
+@pytest.mark.django_db
+def test_a_body_that_was_kept_as_it_came_is_taken_in_as_well(way: Way) -> None:
+    ana = way.cast.as_(way.cast.ana)
+    body = bundle(range_indicator(), range_indicator(x_note="\x00"))
+    sent = contribute.submit(ana, body, circle_id=way.circle.id, source="api", now=NOON)
+    sealed = for_member(way.cast.aurora.id).seal(body, aad=b"submission:" + sent.bytes)
+    Submission.objects.filter(contribution=sent).update(sealed=sealed)
+    assert contribute.accept(sent, now=NOON)
+    kept = Contribution.objects.get(pk=sent)
+    assert (kept.successes, kept.failures) == (1, 1)
+    assert not Submission.objects.exists()
+
+
+@pytest.mark.django_db
+def test_what_is_kept_of_a_body_shows_nothing_of_it(way: Way) -> None:
+    body = bundle(*[range_indicator(name="MARKER-7f3a") for _ in range(40)])
+    contribute.submit(
+        way.cast.as_(way.cast.ana), body, circle_id=way.circle.id, source="api", now=NOON
+    )
+    (sealed,) = Submission.objects.values_list("sealed", flat=True)
+    assert b"MARKER" not in bytes(sealed)
+    assert len(sealed) < len(body) / 4
 
 
 @pytest.mark.django_db
