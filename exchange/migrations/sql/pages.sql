@@ -92,20 +92,6 @@ CREATE OR REPLACE FUNCTION weir_supersede(first bigint, until bigint) RETURNS vo
     END
     $$;
 
--- The circles that a page of the caller may show; of no circle where it has no seat.
-CREATE OR REPLACE FUNCTION weir_seats(circle uuid) RETURNS uuid[] LANGUAGE plpgsql STABLE
-    SECURITY DEFINER SET search_path = public, pg_temp
-    AS $$
-    BEGIN
-        RETURN ARRAY(
-            SELECT seat.circle_id FROM members_circlemember seat
-            JOIN members_member me ON me.id = seat.member_id AND me.state = 'active'
-            WHERE seat.member_id = weir_member() AND seat.left_at IS NULL
-              AND (weir_seats.circle IS NULL OR seat.circle_id = weir_seats.circle)
-            ORDER BY seat.circle_id);
-    END
-    $$;
-
 -- The newest versions of what I hold behind a number, in the order of my own count. The sift for
 -- later versions touches only what has one; all else is found by the index of what is current.
 CREATE OR REPLACE FUNCTION weir_walk(
@@ -119,7 +105,7 @@ CREATE OR REPLACE FUNCTION weir_walk(
     AS $$
     #variable_conflict error
     DECLARE
-        me uuid := weir_member();
+        me uuid := weir_active();
         published bigint := weir_published();
         circles uuid[] := weir_seats(weir_walk.circle);
         start bigint := weir_walk.after;
@@ -141,34 +127,19 @@ CREATE OR REPLACE FUNCTION weir_walk(
                said.id, said.takes_back, said.body
         FROM exchange_releaserecipient part
         JOIN exchange_release act ON act.id = part.release_id
-        JOIN exchange_releaseitem item ON item.release_id = act.id
-             AND NOT item.superseded AND (NOT item.recalled OR weir_keeps(item.id))
+        JOIN exchange_releaseitem item ON item.release_id = act.id AND NOT item.superseded
         JOIN exchange_rendition said ON said.id = item.rendition_id AND octet_length(said.body) > 0
-        WHERE part.recipient_id = me AND part.idx < published
+        WHERE weir_is_mine(part.recipient_id, part.idx, act.circle_id, item.id, item.recalled,
+                          me, published, circles)
           AND part.running > start - 500 AND part.running + item.position > start
           AND (upto IS NULL OR (part.running <= upto AND part.running + item.position <= upto))
-          AND (act.circle_id IS NULL OR act.circle_id = ANY (circles))
-          -- In the whole holding once: where it came first, or, where that circle was left, here.
-          AND (weir_walk.circle IS NOT NULL OR NOT act.circle_only OR NOT EXISTS (
-              SELECT 1 FROM exchange_releaseitem once
-              JOIN exchange_release there ON there.id = once.release_id
-                  AND NOT there.circle_only AND there.circle_id = ANY (circles)
-              JOIN exchange_releaserecipient had ON had.release_id = there.id
-                  AND had.recipient_id = me AND had.idx < published
-              WHERE once.rendition_id = item.rendition_id
-                AND (NOT once.recalled OR weir_keeps(once.id))))
+          AND (weir_walk.circle IS NOT NULL OR NOT act.circle_only
+               OR NOT weir_came_first(said.id, me, published, circles))
           AND (since IS NULL OR (
               part.added_at > since - interval '1 millisecond'
               AND part.added_at + item.position * interval '1 microsecond' > since))
-          AND NOT (said.has_later AND EXISTS (
-            SELECT 1 FROM exchange_rendition rival
-            JOIN exchange_releaseitem listed ON listed.rendition_id = rival.id
-                AND (NOT listed.recalled OR weir_keeps(listed.id))
-            JOIN exchange_releaserecipient mine ON mine.release_id = listed.release_id
-            JOIN exchange_release told ON told.id = mine.release_id
-            WHERE rival.stix_id = said.stix_id AND rival.modified > said.modified
-              AND mine.recipient_id = me AND mine.idx < published
-              AND (told.circle_id IS NULL OR told.circle_id = ANY (circles))))
+          AND NOT (said.has_later AND weir_has_rival(
+              said.stix_id, said.modified, true, me, published, circles))
         ORDER BY part.running, item.position
         LIMIT most;
     END
@@ -222,7 +193,7 @@ DROP POLICY IF EXISTS own ON exchange_sealedpage;
 CREATE POLICY own ON exchange_sealedpage TO weir_web
     USING (member_id = weir_member()) WITH CHECK (member_id = weir_member());
 
-REVOKE EXECUTE ON FUNCTION weir_walk, weir_sealed, weir_signature, weir_seats, weir_supersede
+REVOKE EXECUTE ON FUNCTION weir_walk, weir_sealed, weir_signature, weir_supersede
     FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION weir_walk, weir_sealed, weir_signature TO weir_web;
 GRANT EXECUTE ON FUNCTION weir_supersede TO weir_sequencer;

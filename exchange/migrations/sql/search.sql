@@ -29,12 +29,9 @@ CREATE OR REPLACE FUNCTION weir_found(
     AS $$
     #variable_conflict error
     DECLARE
-        me uuid := (SELECT m.id FROM members_member m
-                    WHERE m.id = weir_member() AND m.state = 'active');
+        me uuid := weir_active();
         published bigint := weir_published();
-        circles uuid[] := ARRAY(
-            SELECT seat.circle_id FROM members_circlemember seat
-            WHERE seat.member_id = me AND seat.left_at IS NULL);
+        circles uuid[] := weir_seats(NULL);
     BEGIN
         RETURN QUERY
         SELECT said.id, part.running + item.position,
@@ -46,18 +43,10 @@ CREATE OR REPLACE FUNCTION weir_found(
         JOIN exchange_releaseitem item ON item.release_id = act.id
         JOIN exchange_rendition said ON said.id = item.rendition_id
         JOIN exchange_searchentry entry ON entry.rendition_id = item.rendition_id
-        WHERE part.recipient_id = me AND part.idx < published AND octet_length(said.body) > 0
-          AND (NOT item.recalled OR weir_keeps(item.id))
-          AND (act.circle_id IS NULL OR act.circle_id = ANY (circles))
-          -- Once: where it came first, or, where that circle was left, in a further one.
-          AND (NOT act.circle_only OR NOT EXISTS (
-              SELECT 1 FROM exchange_releaseitem once
-              JOIN exchange_release there ON there.id = once.release_id
-                  AND NOT there.circle_only AND there.circle_id = ANY (circles)
-              JOIN exchange_releaserecipient had ON had.release_id = there.id
-                  AND had.recipient_id = me AND had.idx < published
-              WHERE once.rendition_id = item.rendition_id
-                AND (NOT once.recalled OR weir_keeps(once.id))))
+        WHERE octet_length(said.body) > 0
+          AND weir_is_mine(part.recipient_id, part.idx, act.circle_id, item.id, item.recalled,
+                          me, published, circles)
+          AND (NOT act.circle_only OR NOT weir_came_first(said.id, me, published, circles))
           AND (among IS NULL OR item.rendition_id = ANY (among))
           AND (before IS NULL OR (
               part.running < before AND part.running + item.position < before))
@@ -71,16 +60,8 @@ CREATE OR REPLACE FUNCTION weir_found(
           AND (until IS NULL OR part.added_at < until)
           AND (valid_on IS NULL OR (
               entry.valid_from < valid_on + interval '1 day' AND entry.valid_until > valid_on))
-          AND (every OR (NOT item.superseded AND NOT (said.has_later AND EXISTS (
-                SELECT 1 FROM exchange_rendition rival
-                JOIN exchange_releaseitem listed
-                    ON listed.rendition_id = rival.id
-                    AND (NOT listed.recalled OR weir_keeps(listed.id))
-                JOIN exchange_releaserecipient mine ON mine.release_id = listed.release_id
-                JOIN exchange_release told ON told.id = mine.release_id
-                    AND (told.circle_id IS NULL OR told.circle_id = ANY (circles))
-                WHERE rival.stix_id = said.stix_id AND rival.modified > said.modified
-                  AND mine.recipient_id = me AND mine.idx < published))))
+          AND (every OR (NOT item.superseded AND NOT (said.has_later AND weir_has_rival(
+              said.stix_id, said.modified, true, me, published, circles))))
         ORDER BY part.running DESC, item.position DESC
         LIMIT most;
     END
