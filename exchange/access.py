@@ -12,7 +12,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from django.db import connection
 from django.db.models import Exists, F, FilteredRelation, OuterRef, Q, QuerySet
 
 from exchange import ledger
@@ -23,7 +22,7 @@ from indicators import store
 from indicators.models import ForumObject, Version
 from members.auth import Principal
 from members.models import CircleMember, Member
-from members.scope import acting, fetch
+from members.scope import acting, ask
 from members.seals import index_digest
 
 STEADY = "1970-01-01T00:00:00.000Z"  # the version of what has neither `modified` nor `created`
@@ -36,12 +35,13 @@ _CHUNK = 500
 # No object lies further behind the stamp of its contribution: one microsecond for each.
 _SPREAD = timedelta(seconds=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# One statement: a note is written for every page that is served.
-_NOTE = """
+# One statement, for a note is written with every page that is served; with an asynchronous commit.
+_NOTES = """
 WITH lazily AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true))
 INSERT INTO exchange_servednote
-    (recipient_id, user_id, credential_id, via, first_seq, last_seq, at)
-SELECT %s::uuid, %s::uuid, %s::uuid, %s, %s, %s, %s FROM lazily RETURNING id
+    (recipient_id, user_id, credential_id, via, at, first_seq, last_seq)
+SELECT %s::uuid, %s::uuid, %s::uuid, %s, %s, taken.first, taken.last
+FROM lazily, unnest(%s::bigint[], %s::bigint[]) AS taken (first, last) RETURNING id
 """
 
 
@@ -99,14 +99,14 @@ class Page:
 
 def collections(principal: Principal) -> tuple[Collection, ...]:
     """The collections of a member, in one order."""
-    rows = fetch(_SEATS, [principal.member_id])
+    rows = ask(principal.acting(), _SEATS, [principal.member_id])
     if not rows:
         raise NotFound
     default = rows[0][0]
     reads, writes = principal.may("read-holding"), principal.may("contribute")
     own = principal.may("read-own-originals")
     made = [
-        _collection(principal, "holding", None, "Everything shared with us", can_read=reads),
+        _holding(principal),
         _collection(
             principal,
             "own",
@@ -124,6 +124,11 @@ def collections(principal: Principal) -> tuple[Collection, ...]:
             _collection(principal, "inbox", seat, f"Contribute to {name}", can_write=writes),
         ]
     return tuple(made)
+
+
+def _holding(principal: Principal) -> Collection:
+    reads = principal.may("read-holding")
+    return _collection(principal, "holding", None, "Everything shared with us", can_read=reads)
 
 
 class _Seat(NamedTuple):
@@ -145,6 +150,9 @@ WHERE me.id = %s AND me.state = 'active' ORDER BY circle.is_forum DESC, circle.n
 
 def collection(principal: Principal, name: str) -> Collection:
     """One collection by its id or alias; another member's is not there."""
+    whole = _holding(principal)
+    if name in (whole.alias, str(whole.id)):  # which every active member has
+        return whole
     for one in collections(principal):
         if name in (str(one.id), one.alias):
             return one
@@ -206,7 +214,7 @@ def picks_whole(principal: Principal, chosen: Collection, query: Query) -> bool:
 
 def newest(principal: Principal, stix_id: str, *, now: datetime) -> Held:
     """The newest version of an object that the member holds."""
-    whole = collections(principal)[0]
+    whole = _holding(principal)
     found = page(principal, whole, Query(limit=1, ids=(stix_id,)), via="api", now=now)
     if not found.items:
         raise NotFound
@@ -233,9 +241,19 @@ def served_ranges(
     """Note that these numbers of the member's own count are about to be served."""
     if principal.member_id is None:
         raise NotFound
-    who = (principal.member_id, principal.user_id, principal.credential_id)
-    for start, end in sorted(ranges):
-        fetch(_NOTE, (*who, via, start, end, now))
+    ask(
+        principal.acting(),
+        _NOTES,
+        [
+            principal.member_id,
+            principal.user_id,
+            principal.credential_id,
+            via,
+            now,
+            [first for first, _ in sorted(ranges)],
+            [last for _, last in sorted(ranges)],
+        ],
+    )
 
 
 def noted_each(
@@ -248,32 +266,9 @@ def noted_each(
             runs[-1][1] = number
         else:
             runs.append([number, number])
-    ranges = sorted({*map(tuple, runs), *((number, number) for number in back)})
-    if not ranges:
-        return
-    with connection.cursor() as cursor:
-        cursor.execute(
-            _NOTES,
-            [
-                principal.member_id,
-                principal.user_id,
-                principal.credential_id,
-                via,
-                now,
-                [first for first, _ in ranges],
-                [last for _, last in ranges],
-            ],
-        )
-
-
-# With an asynchronous commit, like every note.
-_NOTES = """
-WITH lazily AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true))
-INSERT INTO exchange_servednote
-    (recipient_id, user_id, credential_id, via, at, first_seq, last_seq)
-SELECT %s, %s, %s, %s, %s, taken.first, taken.last
-FROM lazily, unnest(%s::bigint[], %s::bigint[]) AS taken (first, last)
-"""
+    ranges = {(first, last) for first, last in runs} | {(number, number) for number in back}
+    if ranges:
+        served_ranges(principal, ranges, via=via, now=now)
 
 
 def _page(principal: Principal, chosen: Collection, query: Query) -> Page:
@@ -285,7 +280,8 @@ def _page(principal: Principal, chosen: Collection, query: Query) -> Page:
     if not all(one.isprintable() for one in query.ids):  # NUL and the like name nothing
         return Page((), more=False)
     if chosen.kind == "own":
-        return _own_page(principal, query)
+        with acting(principal.acting()):
+            return _own_page(principal, query)
     rows = _held_rows(principal, chosen, query)
     return Page(tuple(rows[: query.limit]), more=len(rows) > query.limit)
 
@@ -295,20 +291,24 @@ def _held_rows(principal: Principal, chosen: Collection, query: Query) -> list[H
 
     `last` and `first` go by the version's value, not by arrival (TAXII 2.1, 3.4.1).
     """
-    with acting(principal.acting()), connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT * FROM weir_page(%s, %s, %s, %s, %s, %s, %s)",
-            [
-                chosen.circle_id if chosen.kind == "circle" else None,
-                query.after,
-                query.added_after,
-                list(query.ids) or None,
-                list(query.types) or None,
-                list(query.versions),
-                query.limit + 1,
-            ],
-        )
-        return [_held(*row) for row in cursor.fetchall()]
+    given = [
+        chosen.circle_id if chosen.kind == "circle" else None,
+        query.after,
+        query.added_after,
+        list(query.ids) or None,
+        list(query.types) or None,
+        list(query.versions),
+        query.limit + 1,
+    ]
+    # What is named is found by its name, and not by a walk through all that is held.
+    rows = ask(principal.acting(), _NAMED if query.ids else _WALKED, given)
+    return [_held(*row) for row in rows]
+
+
+_WALKED = """
+SELECT * FROM weir_page(%s::uuid, %s, %s::timestamptz, %s::text[], %s::text[], %s::text[], %s)
+"""
+_NAMED = _WALKED.replace("weir_page", "weir_named")
 
 
 def _held(  # noqa: PLR0913 - the columns of the page's query

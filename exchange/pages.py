@@ -6,10 +6,12 @@ by what is in it, so members with equal feeds share them; who may read is checke
 and any file may be dropped at any time.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import sha256
+from typing import Any
 from uuid import UUID
 
 from django.db import connection, transaction
@@ -20,7 +22,7 @@ from exchange.access import Collection, Query
 from exchange.models import SealedPage
 from exchange.proof.refused import Forbidden, NotFound
 from members.auth import Principal
-from members.scope import acting, fetch
+from members.scope import Acting, acting, ask, fetch
 
 # The collections whose pages are renditions.
 WALKED = ("holding", "circle")
@@ -58,15 +60,16 @@ class Wanted:
 
     assemble: Callable[[Walk], bytes]
     encoding: str
-    has: Callable[[str], bool]
+    has: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
 class _Feed:
-    """What one member holds, or one circle's part of it."""
+    """What one member holds, or one circle's part of it, for who asks for it."""
 
     member_id: UUID
     circle_id: UUID | None
+    who: Acting
 
 
 def is_walk(chosen: Collection, query: Query) -> bool:
@@ -83,13 +86,24 @@ def serve(
         raise Forbidden("This collection cannot be read.")
     if principal.member_id is None:
         raise NotFound
-    feed = _Feed(principal.member_id, chosen.circle_id if chosen.kind == "circle" else None)
-    with acting(principal.acting()):
-        walk = _page(feed, query, wanted.encoding)
-    if walk is None or (walk.key and wanted.has(walk.key)):
+    circle_id = chosen.circle_id if chosen.kind == "circle" else None
+    feed = _Feed(principal.member_id, circle_id, principal.acting())
+    sealed = _taken(principal, feed, query, wanted, now=now) if _is_on_grid(query) else None
+    noted = frozenset[tuple[int, int]]()
+    if sealed is not None and sealed.key:
+        file = shelf.find(sealed.key, wanted.encoding)
+        if sealed.key in wanted.has or file is not None:
+            return Served(sealed, file=None if sealed.key in wanted.has else file)
+        noted = _ranges(sealed)
+    walk = _walk(feed, query) if sealed is None else sealed
+    if walk is None:
+        return Served(None)
+    if sealed is not None or _may_be_sealed(query, walk):
+        with acting(feed.who):
+            walk = _page(feed, query, wanted.encoding)
+    if walk is None or (walk.key and walk.key in wanted.has):
         return Served(walk)
-    ranges = {(walk.first_number, walk.last_number), *((one, one) for one in walk.back)}
-    access.served_ranges(principal, ranges, via="taxii", now=now)
+    access.served_ranges(principal, _ranges(walk) - noted, via="taxii", now=now)
     if not walk.key:
         return Served(walk, body=wanted.assemble(walk))
     file = shelf.find(walk.key, wanted.encoding)
@@ -112,9 +126,64 @@ AND part.running + act.count > page.after AND part.running <= page.until RETURNI
 """
 
 
+def _is_on_grid(query: Query) -> bool:
+    """Whether the pages of this size, from the start on, are sealed."""
+    return query.limit == access.MOST and query.added_after is None
+
+
+def _may_be_sealed(query: Query, walk: Walk) -> bool:
+    """Whether a page ends at a border, or makes one."""
+    return walk.more and query.limit == access.MOST
+
+
+def _ranges(walk: Walk) -> frozenset[tuple[int, int]]:
+    """What is noted of a page: its range, and what takes something back by itself."""
+    return frozenset({(walk.first_number, walk.last_number), *((one, one) for one in walk.back)})
+
+
+def _taken(
+    principal: Principal, feed: _Feed, query: Query, wanted: Wanted, *, now: datetime
+) -> Walk | None:
+    """The page with borders, read and noted in one step; without a name where it is not current.
+
+    What the asker has already is not noted, for it is not served again.
+    """
+    given = {
+        "circle": feed.circle_id,
+        "after": query.after,
+        "has": [bytes.fromhex(key) for key in wanted.has if _KEY.fullmatch(key)],
+        "member": feed.member_id,
+        "user": principal.user_id,
+        "credential": principal.credential_id,
+        "now": now,
+    }
+    row = next(iter(ask(feed.who, _TAKE, given)), None)
+    if row is None:
+        return None
+    *_, count, _back, _first_at, _last_at, is_current = row
+    return _named_by(row) if is_current and count else replace(_named_by(row), key="")
+
+
+_KEY = re.compile(r"[0-9a-f]{64}")
+_TAKE = """
+WITH lazily AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true)),
+page AS MATERIALIZED (SELECT * FROM weir_sealed(%(circle)s::uuid, %(after)s)),
+noted AS (
+    INSERT INTO exchange_servednote
+        (recipient_id, user_id, credential_id, via, at, first_seq, last_seq)
+    SELECT %(member)s::uuid, %(user)s::uuid, %(credential)s::uuid, 'taxii', %(now)s, taken.first,
+        taken.last
+    FROM lazily, page CROSS JOIN LATERAL (
+        SELECT page.first_number, page.until UNION SELECT one, one FROM unnest(page.back) one
+    ) AS taken (first, last)
+    WHERE page.is_current AND page.count > 0 AND page.digest <> ALL (%(has)s::bytea[]))
+SELECT page.* FROM page
+"""
+
+
 def _page(feed: _Feed, query: Query, encoding: str) -> Walk | None:
     """The page behind a number; pages of which nothing is left are passed over."""
-    on_grid = query.limit == access.MOST and query.added_after is None
+    on_grid = _is_on_grid(query)
     after = query.after
     while on_grid:
         sealed = _sealed(feed, after, encoding)
@@ -124,7 +193,7 @@ def _page(feed: _Feed, query: Query, encoding: str) -> Walk | None:
             return sealed
         after = sealed.last_number
     walk = _walk(feed, replace(query, after=after))
-    if walk is None or not walk.more or query.limit < access.MOST:
+    if walk is None or not _may_be_sealed(query, walk):
         return walk
     if not (on_grid and (after < 0 or _pages(feed).filter(until=after).exists())):
         return _cut(feed, replace(query, after=after), walk)
@@ -137,15 +206,23 @@ def _page(feed: _Feed, query: Query, encoding: str) -> Walk | None:
 
 def _sealed(feed: _Feed, after: int, encoding: str) -> Walk | None:
     """A page with borders as it is now: by its name alone, or anew if something left it."""
-    row = next(iter(fetch("SELECT * FROM weir_sealed(%s, %s)", [feed.circle_id, after])), None)
+    row = next(
+        iter(fetch("SELECT * FROM weir_sealed(%s::uuid, %s)", [feed.circle_id, after])), None
+    )
     if row is None:
         return None
-    digest, until, first_number, count, back, first_at, last_at, is_current = row
-    named = Walk((), (), first_number, until, first_at, last_at, True, tuple(back), digest.hex())  # noqa: FBT003 - more
+    named = _named_by(row)
+    _, until, _, count, *_, is_current = row
     if is_current and (not count or shelf.find(named.key, encoding) is not None):
         return named if count else replace(named, key="")
     found = _walk(feed, Query(after=after, limit=access.MOST), upto=until)
     return _named(feed, after, replace(found or named, last_number=until, more=True, key=""))
+
+
+def _named_by(row: Sequence[Any]) -> Walk:
+    """A page by its borders and its name, without its bytes."""
+    digest, until, first_number, _, back, first_at, last_at, _ = row
+    return Walk((), (), first_number, until, first_at, last_at, True, tuple(back), digest.hex())  # noqa: FBT003 - more
 
 
 def _named(feed: _Feed, after: int, walk: Walk) -> Walk:
@@ -190,7 +267,9 @@ def _cut(feed: _Feed, query: Query, walk: Walk) -> Walk:
 def _walk(feed: _Feed, query: Query, *, upto: int | None = None) -> Walk | None:
     """The rows behind a number, their bytes as the database has them."""
     given = [feed.circle_id, query.after, upto, query.added_after, query.limit + 1]
-    rows = fetch("SELECT * FROM weir_walk(%s, %s, %s, %s, %s)", given)
+    rows = ask(
+        feed.who, "SELECT * FROM weir_walk(%s::uuid, %s, %s::bigint, %s::timestamptz, %s)", given
+    )
     if not rows:
         return None
     page = rows[: query.limit]

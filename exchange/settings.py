@@ -209,6 +209,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "members.auth.AddressMiddleware",
     "django.middleware.security.SecurityMiddleware",
+    "members.machines.MachineMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -221,6 +222,9 @@ MIDDLEWARE = [
     "django_htmx.middleware.HtmxMiddleware",
     "axes.middleware.AxesMiddleware",
 ]
+# Where machines alone ask, and where they do with a credential and people with a session.
+DOORS_OF_MACHINES = ("/taxii2",)
+DOORS_OF_BOTH = ("/api/", "/ledger/")
 ROOT_URLCONF = "exchange.urls"
 WSGI_APPLICATION = "exchange.wsgi.application"
 TEMPLATES = [

@@ -125,14 +125,10 @@ class CredentialAuthentication(BaseAuthentication):
 
     def authenticate(self, request: Request) -> tuple[Principal, UUID | None] | None:
         """The credential's principal, or nothing where none was given."""
-        header = request.META.get("HTTP_AUTHORIZATION", "")
-        if not header:
-            return None
-        principal = by_secret(_secret(header), address=request.META.get("REMOTE_ADDR", ""))
+        principal = of_machine(request._request)
         if principal is None:
-            raise AuthenticationFailed(_REFUSED)
+            return None
         scope.enter(principal.acting())
-        setattr(request._request, PRINCIPAL, principal)
         return principal, principal.credential_id
 
     def authenticate_header(self, request: Request) -> str:
@@ -149,6 +145,18 @@ class SessionAuthentication(BaseAuthentication):
         if not principal.is_authenticated or request.method not in ("GET", "HEAD"):
             return None
         return principal, None
+
+
+def of_machine(request: HttpRequest) -> Principal | None:
+    """The principal of the credential in a request, or nobody where there is none in it."""
+    header = request.META.get("HTTP_AUTHORIZATION", "")
+    if not header:
+        return None
+    principal = by_secret(_secret(header), address=request.META.get("REMOTE_ADDR", ""))
+    if principal is None:
+        raise AuthenticationFailed(_REFUSED)
+    setattr(request, PRINCIPAL, principal)
+    return principal
 
 
 def asking(request: Request) -> Principal:
@@ -175,7 +183,7 @@ def _secret(header: str) -> str:
 def by_secret(secret: str, *, address: str) -> Principal | None:
     """The principal of a credential that is valid now and from this address, or nobody."""
     now = timezone.now()
-    rows = scope.fetch(_CREDENTIAL, [sha256(secret.encode()).digest(), now])
+    rows = scope.first(_CREDENTIAL, [sha256(secret.encode()).digest(), now])
     if not rows:
         return None
     key, member_id, name, scopes, networks, default_basis, used_at = rows[0]

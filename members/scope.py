@@ -12,6 +12,7 @@ from django.db import connection, transaction
 
 DatabaseRole = Literal["web", "worker", "sequencer"]
 Settings = tuple[str, str, str, str]
+Given = Sequence[object] | Mapping[str, object]
 _request: ContextVar[Settings | None] = ContextVar("weir_request", default=None)
 
 _READ = """
@@ -75,13 +76,55 @@ def enter(who: Acting, *, role: DatabaseRole = "web") -> None:
     _request.set(wanted)
 
 
-def fetch(statement: str, given: Sequence[object] | Mapping[str, object] = ()) -> list[Any]:
+def fetch(statement: str, given: Given = ()) -> list[Any]:
     """The rows of a statement that is executed all the time: prepared, and bytes come as bytes."""
     connection.ensure_connection()
-    if connection.queries_logged:
-        connection.queries_log.append({"sql": statement, "time": ""})
+    _logged(statement)
     with psycopg.Cursor(connection.connection) as cursor:
         return cursor.execute(statement, given, prepare=True, binary=True).fetchall()
+
+
+def ask(who: Acting, statement: str, given: Given = (), *, role: DatabaseRole = "web") -> list[Any]:
+    """The rows of one statement that is executed all the time, with the rights of a principal.
+
+    Outside of a transaction it is one by itself: the settings and the statement go to the database
+    in one journey, and the settings end with it.
+    """
+    wanted = _settings(who, role)
+    if _request.get() == wanted:
+        return fetch(statement, given)
+    if connection.in_atomic_block:
+        with acting(who, role=role):
+            return fetch(statement, given)
+    connection.ensure_connection()
+    _logged(statement)
+    with connection.connection.pipeline():
+        psycopg.Cursor(connection.connection).execute(_SET, wanted, prepare=True)
+        cursor = psycopg.Cursor(connection.connection)
+        cursor.execute(statement, given, prepare=True, binary=True)
+    return cursor.fetchall()
+
+
+def first(statement: str, given: Given = ()) -> list[Any]:
+    """The rows of the first statement of a request, which changes nothing.
+
+    On a connection that has broken since the last request it is asked once more, on a new one: so
+    that no request has to try its connection first.
+    """
+    try:
+        rows = fetch(statement, given)
+    except (psycopg.OperationalError, psycopg.InterfaceError):
+        if connection.in_atomic_block or not connection.connection.closed:
+            raise
+        connection.close()
+        rows = fetch(statement, given)
+    connection.health_check_done = True  # type: ignore[attr-defined] # missing in the stubs
+    return rows
+
+
+def _logged(statement: str) -> None:
+    if connection.queries_logged:
+        connection.queries_log.append({"sql": statement, "time": ""})
 
 
 def _settings(who: Acting, role: DatabaseRole) -> Settings:

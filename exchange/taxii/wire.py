@@ -206,9 +206,11 @@ def encoding_of(header: str) -> str | None:
     return "identity" if weights.get("identity", weights.get("*", 1.0)) > 0 else None
 
 
-def has_etag(header: str, key: str) -> bool:
-    """Whether an If-None-Match names a page, in whatever encoding (RFC 9110, 13.1.2)."""
-    return any(tag[1].partition("-")[0] == key for tag in _ETAG.finditer(header))
+def etags(header: str) -> frozenset[str]:
+    """The pages that an If-None-Match names, in whatever encoding (RFC 9110, 13.1.2)."""
+    if not header:
+        return frozenset()
+    return frozenset(tag[1].partition("-")[0] for tag in _ETAG.finditer(header))
 
 
 def manifest(chosen: Collection, query: Query, page: Page) -> HttpResponse:

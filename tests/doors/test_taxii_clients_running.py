@@ -44,6 +44,8 @@ def given(running: Running) -> list[dict[str, Any]]:
     """A dozen ranges from Aurora, two of them in a second version, where Borealis can read them."""
     first = [sharing.range_indicator(f"198.18.{n}.0/24") for n in range(12)]
     publish(running, first)
+    # Who changes an object before its window ends replaces it, and there is one version.
+    wait_for("the first versions", lambda: len(ranges(running)) == 12)
     # What a rendition shows changes, so that its recipients get a second version.
     later = [sharing.newer(one, pattern="[ipv4-addr:value = '198.19.0.0/24']") for one in first[:2]]
     publish(running, later)

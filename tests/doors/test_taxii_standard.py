@@ -302,7 +302,7 @@ def test_app_b_line_17_a_fault_of_ours_tells_nothing(
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError(f"a fault beside {staging.SECRET_WORDS}")
 
-    monkeypatch.setattr("exchange.access.collections", broken)
+    monkeypatch.setattr("exchange.access.collection", broken)
     answer = ben.get(f"{HOLDING}objects/")
     assert (answer.status_code, answer["Content-Type"]) == (500, MEDIA)
     assert "RuntimeError" not in answer.content.decode()

@@ -58,7 +58,7 @@ def ask(
     )
     query = Query(limit=PAGE, after=after)
     assert pages.is_walk(chosen, query)
-    wanted = Wanted(lambda walk: wire.walked(query, walk), encoding, lambda key: key == has)
+    wanted = Wanted(lambda walk: wire.walked(query, walk), encoding, frozenset({has}))
     return pages.serve(who, chosen, query, wanted, now=NOON)
 
 
