@@ -7,7 +7,7 @@ from hashlib import sha256
 from typing import Any
 
 from exchange.proof import jcs, jws
-from exchange.proof.keys import Signer
+from exchange.proof.keys import Signer, unb64url
 from exchange.proof.refused import Refused
 
 MEDIA = "application/stix+json;version=2.1"
@@ -134,6 +134,14 @@ def open_delivery(token: str, keys: jws.KeySet, receiver: Receiver, *, now: int)
         raise Refused("delivery.claims", "The token announces something that is not known.")
     parse_ranges(found.seqs)
     return found
+
+
+def stated_delivery(token: str) -> tuple[str, int]:
+    """Whom a token says that it is for and when it was issued, before anything of it is checked."""
+    parts = token.split(".")
+    value = _claims(unb64url(parts[1]) if len(parts) == 3 else b"{}", "delivery")
+    named = _typed(value, {"aud": str, "iat": int}, "delivery")
+    return named["aud"], named["iat"]
 
 
 def spell_ranges(numbers: Iterable[int]) -> str:

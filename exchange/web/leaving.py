@@ -1,6 +1,7 @@
 """What a member lets go under a loosened policy, and what it takes along when it leaves."""
 
 from datetime import UTC, datetime, time, timedelta
+from hashlib import sha256
 from uuid import UUID
 
 from django.conf import settings
@@ -11,8 +12,13 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods
 
 from exchange import again, archive
+from exchange.proof import pack
 from exchange.proof.refused import Refused
 from exchange.web import forms, wire
+
+COMMAND = "weir-verify.pyz"
+PACKED = pack.archive("verify")
+DIGEST = sha256(PACKED).hexdigest()
 
 
 @wire.page(may="edit-member-policy", of_member=True)
@@ -53,6 +59,9 @@ def archives(request: HttpRequest) -> HttpResponse:
         "parts": archive.parts(principal) if takes else (),
         "takes": takes,
         "days": settings.ARCHIVE_DAYS,
+        "command": COMMAND,
+        "digest": DIGEST,
+        "url": settings.WEIR_BASE_URL,
     }
     return wire.render(request, "web/compliance/archive.html", context)
 
@@ -64,5 +73,15 @@ def archive_file(request: HttpRequest, archive_id: UUID) -> HttpResponse:
     order, body = archive.take(wire.asker(request), archive_id, now=timezone.now())
     response = HttpResponse(body, content_type="application/zip")
     response["Content-Disposition"] = f'attachment; filename="{order.name}"'
+    response["Cache-Control"] = "no-store"
+    return response
+
+
+@wire.page()
+@require_GET
+def verifier(request: HttpRequest) -> HttpResponse:
+    """The packed verifier; its digest stands on the page."""
+    response = HttpResponse(PACKED, content_type="application/zip")
+    response["Content-Disposition"] = f'attachment; filename="{COMMAND}"'
     response["Cache-Control"] = "no-store"
     return response

@@ -81,6 +81,7 @@ urlpatterns = [
     path("health/", operator.health, name="health"),
     path("again/", leaving.let_go, name="let-go"),
     path("archive/", leaving.archives, name="archive"),
+    path("archive/verifier/", leaving.verifier, name="verifier"),
     path("archive/<uuid:archive_id>/", leaving.archive_file, name="archive-file"),
     path("members/", operator.members, name="members"),
     path("members/<uuid:member_id>/", operator.member, name="member"),
