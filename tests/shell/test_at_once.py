@@ -7,13 +7,16 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import orjson
+import psycopg
 import pytest
 import redis
+from celery.fixups import django as fixups
 from django.conf import LazySettings
+from django.db import connection
 from pytest_django import DjangoCaptureOnCommitCallbacks
 
 from exchange import contribute
-from exchange.celery import QUEUES
+from exchange.celery import QUEUES, app, keep_connection
 from exchange.models import Release
 from tests.shell.sharing import (
     NOON,
@@ -93,3 +96,26 @@ def test_what_is_small_and_what_is_large_have_queues_of_their_own(
     assert contribute.take_in(large, now=NOW)
     assert not Release.objects.filter(contribution_id=large).exists()
     assert hints(queues)["render"][0] == "exchange.tasks.release"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_worker_keeps_its_connection_from_task_to_task_unless_it_was_broken() -> None:
+    """To begin one costs the database more than a small contribution."""
+    fixup = fixups.DjangoWorkerFixup(app)  # type: ignore[attr-defined] # its stubs lack it
+    first = backend()
+    fixup.close_database()
+    keep_connection()
+    assert backend() == first
+    with psycopg.connect(**connection.get_connection_params()) as other:
+        other.execute("SELECT pg_terminate_backend(%s, 5000)", [first])
+    fixup.close_database()
+    keep_connection()
+    assert backend() != first
+
+
+def backend() -> int:
+    """The process behind the connection."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        (pid,) = cursor.fetchone()
+    return int(pid)
