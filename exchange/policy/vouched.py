@@ -34,6 +34,17 @@ def values(subjects: Iterable[Facts], *, now: datetime) -> frozenset[tuple[str, 
     )
 
 
+def named(subject: Facts) -> Iterator[tuple[str, str]]:
+    """Every token that an object states or names in its pattern: equal ones concern each other."""
+    if subject.stix_type in ("keyed-token", "prompt-template-fingerprint"):
+        for value in _stated(subject):
+            text = str(value)
+            yield subject.stix_type, text[:_BAND] if _is_cut(subject.stix_type) else text
+    for literal in subject.literals:
+        if literal.place in _TOKENS:
+            yield literal.object_type, _cut(literal)
+
+
 def doubtful(subject: Facts, known: frozenset[tuple[str, str]], *, now: datetime) -> frozenset[int]:
     """The literals of a pattern that are tokens of which nothing says that they may pass."""
     if subject.pattern is None or not any(one.place in _TOKENS for one in subject.literals):
