@@ -39,6 +39,8 @@ app.conf.beat_schedule = {
         ("sweep", 5.0, "deliver"),
         ("accept_waiting", 10.0, "render"),
         ("previews", 10.0, "render"),
+        ("take_files", 10.0, "render"),
+        ("clear_files", 60.0, "render"),
         ("archives", 30.0, "render"),
         ("tell_recalls", 5.0, "render"),
         ("follow_recalls", 60.0, "render"),

@@ -22,6 +22,7 @@ SMALLEST_CIRCLE = 3
 
 
 def may_contribute(principal: Principal, circle_id: UUID) -> UUID:
+    """The member for which somebody may contribute to a circle; Refused, where they may not."""
     if principal.member_id is None or not principal.may("contribute"):
         raise Forbidden("Your role may not contribute.")
     in_circle = CircleMember.objects.filter(circle_id=circle_id, left_at__isnull=True)

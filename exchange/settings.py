@@ -174,6 +174,10 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_CONTENT_LENGTH
 # An upload stays in memory: a temporary file would hold an original in the clear.
 FILE_UPLOAD_MAX_MEMORY_SIZE = MAX_CONTENT_LENGTH
 FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.MemoryFileUploadHandler"]
+# A file larger than a body is sealed while it comes in, and taken in parts.
+FILES_DIR = Path(text("FILES_DIR"))
+MAX_FILE_LENGTH = number("MAX_FILE_LENGTH", default=1_073_741_824)
+MAX_FILE_OBJECTS = number("MAX_FILE_OBJECTS", default=1_000_000)
 OUTBOUND_EXEMPT = _exempt(text("OUTBOUND_EXEMPT", default=""))
 
 # Mails, which only say that somebody should sign in; none are written where there is no server

@@ -11,6 +11,7 @@ from exchange import (
     backfill,
     contribute,
     delivery,
+    files,
     folds,
     ledger,
     mail,
@@ -37,6 +38,27 @@ def accept_waiting() -> None:
     """Take in what a lost message left waiting."""
     for contribution_id in contribute.waiting():
         contribute.take_in(contribution_id, now=timezone.now())
+
+
+# A slice or a part of a file is some seconds; a part of 20,000 objects is the most there is.
+@app.task(name="exchange.tasks.take_file", soft_time_limit=280, time_limit=300)
+def take_file(file_id: str) -> None:
+    """Do one piece of the work on a file, and queue up again behind what else is due."""
+    if files.work(UUID(file_id), now=timezone.now()):
+        nudge("exchange.tasks.take_file", file_id, queue="render")
+
+
+@app.task(name="exchange.tasks.take_files")
+def take_files() -> None:
+    """Take up the files whose hint was lost, or whose worker."""
+    for file_id in files.standing_still(now=timezone.now()):
+        nudge("exchange.tasks.take_file", str(file_id), queue="render")
+
+
+@app.task(name="exchange.tasks.clear_files")
+def clear_files() -> None:
+    """Delete files that were never sent or never taken."""
+    files.sweep(now=timezone.now())
 
 
 @app.task(name="exchange.tasks.release")

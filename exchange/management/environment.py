@@ -26,6 +26,7 @@ def complete(
         "DATABASE_ROLE": "owner",
         "LEDGER_DIR": str(directory / "ledger"),
         "SEALED_DIR": str(directory / "sealed"),
+        "FILES_DIR": str(directory / "files"),
         "SECURE_SSL_REDIRECT": str(is_tls).lower(),
         "SECURE_COOKIES": str(is_tls).lower(),
         "SECURE_HSTS_SECONDS": "31536000" if is_tls else "0",

@@ -17,6 +17,7 @@ from exchange.models.entries import (
     LedgerWitness,
     SigningKey,
 )
+from exchange.models.files import ColumnMapping, File, FileFault, FilePart
 from exchange.models.following import Following, Mail
 from exchange.models.pages import SealedPage
 from exchange.models.policies import (
@@ -57,8 +58,12 @@ __all__ = [
     "Attempt",
     "Backfill",
     "Bundle",
+    "ColumnMapping",
     "Delivery",
     "Feedback",
+    "File",
+    "FileFault",
+    "FilePart",
     "FloorPolicy",
     "Fold",
     "FoldPart",

@@ -29,8 +29,12 @@ from exchange.models import (
     Affected,
     Archive,
     Attempt,
+    ColumnMapping,
     Delivery,
     Feedback,
+    File,
+    FileFault,
+    FilePart,
     Following,
     Hold,
     Kept,
@@ -151,6 +155,7 @@ def scene(settings: LazySettings, tmp_path: Path) -> Scene:
     sharing.feed(cast.borealis)
     waiting = way.give(sharing.campaign(), now=NOON + timedelta(minutes=1))
     _preview(cast)
+    _file(cast, sent)
     contribute.submit(
         cast.as_(cast.ana),
         sharing.bundle(sharing.campaign()),
@@ -165,6 +170,27 @@ def scene(settings: LazySettings, tmp_path: Path) -> Scene:
     )
     held = Version.objects.get(outcomes__outcome="held")
     return Scene(cast, sent, held)
+
+
+def _file(cast: Cast, sent: UUID) -> None:
+    """A file of Ana's, with a part, a fault and a way to read its columns."""
+    row = File.objects.create(
+        member=cast.aurora,
+        circle=cast.relay_watch,
+        user=cast.ana,
+        kind="table",
+        sealed_name=b"s",
+        octets=1,
+        received_at=NOON,
+        moved_at=NOON,
+    )
+    of = {"file": row, "member": cast.aurora}
+    spans = {"places": [1], "own": 1, "offsets": [0], "lengths": [1]}
+    FilePart.objects.create(**of, number=0, contribution_id=sent, **spans)
+    FileFault.objects.create(**of, place=2, sealed=b"s")
+    ColumnMapping.objects.create(
+        member=cast.aurora, shape=b"s", sealed=b"s", made_at=NOON, used_at=NOON
+    )
 
 
 def _preview(cast: Cast) -> None:
