@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, URLResolver, path
 
-from exchange.api import ledger, recalls, search, tokens, views
+from exchange.api import files, ledger, recalls, search, tokens, views
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("contributions/", views.Contributions.as_view(), name="api-contributions"),
@@ -11,6 +11,10 @@ urlpatterns: list[URLPattern | URLResolver] = [
         views.Contribution.as_view(),
         name="api-contribution",
     ),
+    path("files/", files.Files.as_view(), name="api-files"),
+    path("files/<uuid:file_id>/", files.File.as_view(), name="api-file"),
+    path("files/<uuid:file_id>/report/", files.Report.as_view(), name="api-file-report"),
+    path("files/<uuid:file_id>/report.csv", files.ReportTable.as_view(), name="api-file-table"),
     path("objects/<str:stix_id>/", views.HeldObject.as_view(), name="api-object"),
     path("objects/<str:stix_id>/feedback/", recalls.ObjectFeedback.as_view(), name="api-say"),
     path("feedback/", recalls.Feedback.as_view(), name="api-feedback"),

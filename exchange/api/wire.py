@@ -16,6 +16,7 @@ from exchange.proof.refused import Forbidden, NotFound, Refused
 from indicators.stix import vocab
 
 _STATUSES = {"body.size": 413, "body.length": 411, "token.quota": 429, "token.busy": 429}
+_STATUSES |= {"file.size": 413, "file.busy": 429, "file.room": 507}
 # A list of 10,000 values, each as long as most are.
 MOST_LOOKUP_OCTETS = 2_097_152
 # A full batch has less than half of it.
