@@ -50,6 +50,13 @@ class Leaving:
         return self.facts or self.obj
 
     @property
+    def links(self) -> Sequence[str]:
+        """The ids that it refers to."""
+        if self.facts is not None:
+            return self.facts.references
+        return [target for _, target in references.of(self.obj)]
+
+    @property
     def is_observable(self) -> bool:
         """Observables have no version of their own (STIX 2.1, 3.6)."""
         return "created" not in self.obj
@@ -88,9 +95,13 @@ class Names:
 
     def is_foreign(self, obj: Mapping[str, Any], contributor_id: UUID) -> bool:
         """Whether it refers to another member's object: then its contributor sees no names."""
+        return self.leads_away([target for _, target in references.of(obj)], contributor_id)
+
+    def leads_away(self, links: Iterable[str], contributor_id: UUID) -> bool:
+        """Whether any of these names leads to another member's object."""
         return any(
             target in self.objects and self.objects[target].member_id != contributor_id
-            for _, target in references.of(obj)
+            for target in links
         )
 
 
@@ -108,16 +119,18 @@ Holdings = Mapping[tuple[UUID, UUID], Sequence[Held]]
 
 def names_of(contributor_id: UUID, leaving: Sequence[Leaving]) -> Names:
     """Resolve every reference: the contributor's own names first, then forum ids it has held."""
-    return _names(contributor_id, [one.obj for one in leaving])
+    return _names(contributor_id, {target for one in leaving for target in one.links})
 
 
 def is_foreign(contributor_id: UUID, obj: Mapping[str, Any]) -> bool:
     """Whether an object of a contributor's refers to another member's."""
-    return _names(contributor_id, [obj]).is_foreign(obj, contributor_id)
+    links = {target for _, target in references.of(obj)}
+    return _names(contributor_id, links).leads_away(links, contributor_id)
 
 
-def _names(contributor_id: UUID, objects: Iterable[Mapping[str, Any]]) -> Names:
-    wanted = {target for obj in objects for _, target in references.of(obj)}
+def _names(contributor_id: UUID, wanted: set[str]) -> Names:
+    if not wanted:
+        return Names({}, frozenset())
     public = frozenset(wanted & constants.ids())
     digests = {store.name_digest(contributor_id, name): name for name in wanted - public}
     rows = ForumObject.objects.filter(
@@ -166,7 +179,8 @@ def once_given(object_ids: Iterable[UUID], recipients: Iterable[UUID]) -> Holdin
 def _given(object_ids: Iterable[UUID], recipients: Sequence[UUID]) -> Iterable[tuple[Any, ...]]:
     """Every item of theirs; the notice of an observable is no state of it."""
     items = ReleaseItem.objects.filter(
-        rendition__object_id__in=list(object_ids), release__recipients__recipient_id__in=recipients
+        rendition__object_id__in=store.among("uuid", list(object_ids)),
+        release__recipients__recipient_id__in=recipients,
     ).exclude(rendition__takes_back=True, rendition__stix_type="note")
     return items.order_by("id").values_list(
         "id",
@@ -299,7 +313,8 @@ def _further(
     """Who is in several circles to which an object is addressed gets it under all their terms."""
     circles: dict[int | None, set[UUID]] = defaultdict(set)
     rows = Outcome.objects.filter(
-        version_id__in=[one.version.pk for one in leaving if one.version.pk], replaced=False
+        version_id__in=store.among("bigint", [one.version.pk for one in leaving if one.version.pk]),
+        replaced=False,
     ).exclude(circle_id=contribution.circle_id)
     for version_id, circle_id in rows.values_list("version_id", "circle_id"):
         circles[version_id].add(circle_id)

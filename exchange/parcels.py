@@ -125,10 +125,10 @@ def write(act: Act, parcel: Parcel, parts: Mapping[int, Part]) -> Release:
         committed_at=act.now,
         count=len(to),
         size=sum(len(part.rendition.body) for part in to),
-        listing=jcs.encode(listing),
+        listing=store.canonical(listing),
     )
     release.told = for_member(contribution.member_id).seal(
-        jcs.encode(contributors), aad=b"told:" + release.id.bytes
+        store.canonical(contributors), aad=b"told:" + release.id.bytes
     )
     common = {"release": str(release.id), "floor": act.force.floor.digest}
     sources = [[p.original_id, p.original_version, p.source] for p in told]
@@ -195,8 +195,8 @@ def items_of(listing: Sequence[Sequence[str | None]]) -> dict[str, Any]:
     return {"items": {"count": len(listing), "sha256": _sha(listing)}}
 
 
-def _sha(value: object) -> str:
-    return sha256(jcs.encode(value)).hexdigest()
+def _sha(value: Sequence[Any]) -> str:
+    return sha256(store.canonical(value)).hexdigest()
 
 
 def _one_or_list(digests: Sequence[str]) -> str:

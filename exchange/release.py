@@ -6,14 +6,13 @@ sequencer has numbered it under a published checkpoint, never before.
 
 from collections import defaultdict
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from secrets import SystemRandom
 from uuid import UUID
 
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
-from django.db.models.expressions import RawSQL
 
 from exchange import audiences, collector, due, feedback, lists, parcels, renditions
 from exchange.models import (
@@ -44,7 +43,8 @@ class _Act:
     # Further listings of a rendition that is held already, by rendition.
     again: dict[int, Part] = field(default_factory=dict)
     parcels: dict[UUID, list[Parcel]] = field(default_factory=lambda: defaultdict(list))
-    given: dict[UUID, set[UUID]] = field(default_factory=lambda: defaultdict(set))
+    # The same set for all who are given the same.
+    given: dict[UUID, frozenset[UUID]] = field(default_factory=dict)
     others: dict[UUID, audiences.InForce] = field(default_factory=dict)
 
 
@@ -127,7 +127,7 @@ def release_contribution(contribution_id: UUID, *, now: datetime) -> int:
     act = _Act(contribution, force, now)
     act.parts = renditions.make(leaving, groups, held, contribution.circle_id)
     act.foreign = frozenset(
-        one.outcome_id for one in leaving if names.is_foreign(one.obj, contribution.member_id)
+        one.outcome_id for one in leaving if names.leads_away(one.links, contribution.member_id)
     )
     for group in groups:  # 3
         _list(act, leaving, group, held)
@@ -194,7 +194,8 @@ def _list(
         made, given = _list_of(act, leaves, group, earlier[first], equal[first])
         for recipient in recipients:
             act.parcels[recipient] += made
-            act.given[recipient] |= given
+            before = act.given.get(recipient)
+            act.given[recipient] = given if before is None else before | given
 
 
 def _list_of(
@@ -203,7 +204,7 @@ def _list_of(
     group: lists.Audience,
     earlier: Mapping[UUID, Sequence[lists.Held]],
     equal: Container[str],
-) -> tuple[list[Parcel], set[UUID]]:
+) -> tuple[list[Parcel], frozenset[UUID]]:
     """The parcels of recipients that hold this much already, and the objects newly given."""
     circle = act.contribution.circle_id
     new: dict[bool, list[tuple[Part, bool]]] = {False: [], True: []}
@@ -225,22 +226,15 @@ def _list_of(
         for is_foreign, parts in new.items()
         for parcel in parcels.cut(parts, is_foreign=is_foreign)
     ]
-    return made + parcels.cut(again, circle_only=True), given
+    return made + parcels.cut(again, circle_only=True), frozenset(given)
 
 
 def _same_again(act: _Act, part: Part, newest: lists.Held) -> Part:
     """Who holds it keeps rendition, tokens and position: the listing names those bytes."""
     if newest.rendition_id not in act.again:
         row = Rendition.objects.get(pk=newest.rendition_id)
-        act.again[newest.rendition_id] = Part(
-            row,
-            part.outcome_id,
-            part.original_id,
-            part.original_version,
-            part.source,
-            part.verdict,
-            part.rules,
-            part.steering,
+        act.again[newest.rendition_id] = replace(
+            part, rendition=row, order=renditions.order_of(row)
         )
     return act.again[newest.rendition_id]
 
@@ -277,8 +271,9 @@ def _settle(
 ) -> None:
     """Close the window: what left, what waits for an end, what was waiting for these."""
     keys = [one.outcome_id for one in leaving]
-    Outcome.objects.filter(pk__in=keys, released_at__isnull=True).update(released_at=act.now)
-    Missing.objects.filter(outcome_id__in=keys, due_at__lte=act.now).delete()
+    left = store.among("bigint", keys)
+    Outcome.objects.filter(pk__in=left, released_at__isnull=True).update(released_at=act.now)
+    Missing.objects.filter(outcome_id__in=left, due_at__lte=act.now).delete()
     Missing.objects.bulk_create(
         (
             Missing(
@@ -296,7 +291,7 @@ def _settle(
         batch_size=2_000,
         ignore_conflicts=True,
     )
-    _free(act)
+    _free(act, leaving)
 
 
 def _wanted(name: str, names: lists.Names, act: _Act) -> bytes:
@@ -306,17 +301,19 @@ def _wanted(name: str, names: lists.Names, act: _Act) -> bytes:
     return own if row is None or bytes(row.id_digest) == own else row.id.bytes
 
 
-def _free(act: _Act) -> None:
+def _free(act: _Act, leaving: Sequence[lists.Leaving]) -> None:
     """What waited for an end that was given now leaves in its own next window."""
-    given = {object_id for ids in act.given.values() for object_id in ids}
-    if not given:
+    waits = Missing.objects.filter(recipient_id__in=store.among("uuid", act.given))
+    if not waits.exclude(wanted=b"").exists():
         return
-    rows = ForumObject.objects.filter(pk__in=given).values_list("id", "id_digest")
-    ends = {end: pk for pk, digest in rows for end in (pk.bytes, bytes(digest))}
-    waiting = Missing.objects.filter(
-        recipient_id__in=RawSQL("SELECT unnest(%s::uuid[])", [list(act.given)]),
-        wanted__in=list(ends),
-    ).select_related("outcome")
+    given = frozenset().union(*{id(ids): ids for ids in act.given.values()}.values())
+    ends = {
+        end: one.version.object_id
+        for one in leaving
+        if one.version.object_id in given
+        for end in (one.version.object_id.bytes, bytes(one.version.object.id_digest))
+    }
+    waiting = waits.filter(wanted__in=list(ends)).select_related("outcome")
     freed: dict[tuple[int, UUID], Outcome] = {}
     gone: list[int] = []
     for row in waiting:

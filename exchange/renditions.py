@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
 from hashlib import sha256
 from secrets import randbelow
+from typing import Any
 from uuid import UUID, uuid4
 
 import orjson
@@ -50,6 +50,8 @@ class Part:
     source: str
     verdict: str
     rules: tuple[str, ...]
+    # Its place in a bundle.
+    order: tuple[str, str, str]
     # At most so many bits were its contributor's to choose: `policy.steering`.
     steering: int = 0
 
@@ -63,16 +65,16 @@ class Part:
         """Its line in a recipient's list; observables have no version."""
         return [self.rendition.stix_id, self.rendition.modified or None, self.digest]
 
-    @cached_property
-    def order(self) -> tuple[str, str, str]:
-        """Its place in a bundle, read from the bytes once for all recipients."""
-        body = orjson.loads(bytes(self.rendition.body))
-        return (body.get("created", ""), body["id"], body.get("modified", ""))
-
     @property
     def told(self) -> list[str]:
         """Its line in the contributor's list, by the contributor's own names."""
         return [self.original_id, self.original_version, self.digest]
+
+
+def order_of(row: Rendition) -> tuple[str, str, str]:
+    """The place of a rendition in a bundle, read from its bytes."""
+    body = orjson.loads(bytes(row.body))
+    return (body.get("created", ""), body["id"], body.get("modified", ""))
 
 
 def make(
@@ -100,13 +102,17 @@ def make(
     behind = _held_by_takers(leaving, groups, held, circle_id)
     moments: dict[UUID, list[datetime]] = {}
     fresh: list[Rendition] = []
+    said: list[Mapping[str, Any]] = []
     parts: dict[tuple[int, str], Part] = {}
     for (key, digest), (shape, verdict) in wanted.items():
         one = by_key[key]
         row = existing.get((one.version.object_id, digest))
         if row is None or (row.modified and row.modified <= behind.get((key, digest), "")):
-            row = _rendition(one, shape, _minted(one, moments), issuer)
+            row, order = _rendition(one, shape, _minted(one, moments), issuer)
             fresh.append(row)
+            said.append(shape.content)
+        else:
+            order = order_of(row)
         parts[(key, digest)] = Part(
             rendition=row,
             outcome_id=key,
@@ -115,10 +121,11 @@ def make(
             source=sha256(store.canonical(one.contributed)).hexdigest(),
             verdict=verdict.digest,
             rules=tuple(sorted({ruling.rule for _, ruling in verdict.rulings})),
+            order=order,
             steering=_steering(one, verdict),
         )
     _write(fresh)
-    search.index(fresh)
+    search.index(fresh, said)
     _remember_minted(leaving, moments)
     return parts
 
@@ -240,7 +247,9 @@ def _taking_back(obj: ForumObject, newest: Rendition, made: render.Rendition) ->
 
 def _newest_renditions(object_ids: Iterable[UUID]) -> dict[tuple[UUID, str], Rendition]:
     """The newest of each content of each object."""
-    rows = Rendition.objects.filter(object_id__in=list(object_ids)).order_by("id")
+    rows = Rendition.objects.filter(object_id__in=store.among("uuid", list(object_ids))).order_by(
+        "id"
+    )
     # Bytes that were taken back from anyone are not given again.
     rows = rows.exclude(Exists(ReleaseItem.objects.filter(rendition=OuterRef("pk"), recalled=True)))
     return {(row.object_id, bytes(row.content_digest).hex()): row for row in rows if row.object_id}
@@ -282,18 +291,22 @@ def _minted(one: lists.Leaving, moments: dict[UUID, list[datetime]]) -> datetime
             return moment
 
 
-def _rendition(one: lists.Leaving, shape: Shape, modified: datetime, issuer: str) -> Rendition:
-    created = one.version.object.created_at or one.nominal_at.replace(microsecond=0)
+def _rendition(
+    one: lists.Leaving, shape: Shape, modified: datetime, issuer: str
+) -> tuple[Rendition, tuple[str, str, str]]:
+    """A new rendition, and its place in a bundle."""
+    first = one.version.object.created_at or one.nominal_at.replace(microsecond=0)
+    created = first.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
     made = render.finish(
         shape,
         stix_id=one.forum_id,
-        created=created.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z"),
+        created=created,
         modified=_stamp(modified),
         issuer=issuer,
     )
-    return Rendition(
+    row = Rendition(
         object_id=one.version.object_id,
-        version=one.version,
+        version_id=one.version.pk,
         stix_id=made.stix_id,
         stix_type=made.stix_type,
         modified=made.version,
@@ -301,6 +314,7 @@ def _rendition(one: lists.Leaving, shape: Shape, modified: datetime, issuer: str
         digest=bytes.fromhex(made.digest),
         content_digest=bytes.fromhex(shape.digest),
     )
+    return row, ("" if shape.is_observable else created, made.stix_id, made.version)
 
 
 def _remember_minted(

@@ -1,17 +1,18 @@
 """Store a contribution: every object stored or refused, all at once, sealed and indexed."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 from secrets import choice
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 from uuid import UUID, uuid4
 
 import orjson
 import psycopg
 from django.db import connection
+from django.db.models.expressions import RawSQL
 
 from exchange.proof import jcs
 from exchange.proof.refused import Refused
@@ -37,7 +38,10 @@ _KNOWN_VERSIONS = """
     SELECT object_id, modified_ns, id, content_digest FROM indicators_version
     WHERE object_id = ANY (%s)
 """
-_NUMBERS = "SELECT nextval(pg_get_serial_sequence(%s, 'id')) FROM generate_series(1, %s)"
+_NUMBERS = """
+    SELECT nextval(of.name)
+    FROM (SELECT pg_get_serial_sequence(%s, 'id') AS name OFFSET 0) of, generate_series(1, %s)
+"""
 # Row-level security allows no COPY into its tables: columns are sent as lists.
 _OBJECTS = """
     INSERT INTO indicators_forumobject
@@ -193,6 +197,19 @@ def insert(statement: str, same: Sequence[Any], *columns: Sequence[Any]) -> None
         cursor.execute(statement, [*same, *map(_list, columns)])
 
 
+def among(kind: Literal["bigint", "uuid"], values: Collection[UUID | int]) -> RawSQL:
+    """For a filter with `__in`: many values as one list, which takes no place for each of them."""
+    listed = [_list(list(values))]
+    if kind == "uuid":
+        return RawSQL("SELECT unnest(%s::uuid[])", listed)
+    return RawSQL("SELECT unnest(%s::bigint[])", listed)
+
+
+def array(words: Iterable[str]) -> str:
+    """Some texts as the text of one array, for a column of arrays."""
+    return f"{{{','.join([_cell(word) for word in words])}}}"
+
+
 def numbers(table: str, count: int) -> list[int]:
     """So many ids for new rows of a table, in their order."""
     with connection.cursor() as cursor:
@@ -202,7 +219,7 @@ def numbers(table: str, count: int) -> list[int]:
 
 def _list(column: Sequence[Any]) -> str | list[bytes]:
     """A column as the text of an array: the driver would look at each value several times."""
-    if isinstance(column[0], bytes):
+    if column and isinstance(column[0], bytes):
         return list(column)
     return f"{{{','.join([_cell(value) for value in column])}}}"
 
