@@ -23,6 +23,7 @@ from exchange.models import Rendition, SearchEntry, SearchValue
 from exchange.policy import catalogue, coarsen, observables
 from exchange.policy.observables import Asked, Value
 from exchange.proof.refused import Forbidden, NotFound, Refused
+from indicators import store
 from indicators.stix import extensions
 from members.auth import Principal
 from members.scope import acting
@@ -32,6 +33,19 @@ MOST = 1_000
 AT_ONCE = 10_000
 HITS = 10
 _BATCH = 2_000
+_ENTRIES = """
+    INSERT INTO exchange_searchentry (rendition_id, stix_type, kind, phases, words, confidence,
+        valid_from, valid_until)
+    SELECT id, type, kind, phases::text[], words::text[], confidence, since, until
+    FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::text[], %s::text[], %s::smallint[],
+            %s::timestamptz[], %s::timestamptz[])
+        AS new (id, type, kind, phases, words, confidence, since, until)
+"""
+_VALUES = """
+    INSERT INTO exchange_searchvalue (rendition_id, digest, network)
+    SELECT id, digest, network
+    FROM unnest(%s::bigint[], %b::bytea[], %s::inet[]) AS new (id, digest, network)
+"""
 COUNTED = 1_000
 SHARES = 25
 _WORDS = 8
@@ -378,18 +392,22 @@ def _answer(value: str, read: Asked | Refused | None, hits: Sequence[Place]) -> 
 # --- what renditions are found by ----------------------------------------------------------------
 
 
-def index(made: Sequence[Rendition]) -> None:
-    """Write by what these renditions are found; the caller holds the transaction that made them."""
-    entries, values = [], []
-    for row in made:
-        obj = orjson.loads(bytes(row.body))
-        entries.append(_entry(row, obj))
-        values += [
-            SearchValue(rendition_id=row.pk, digest=value.digest, network=value.network)
-            for value in observables.of(obj)
-        ]
-    SearchEntry.objects.bulk_create(entries, batch_size=_BATCH)
-    SearchValue.objects.bulk_create(values, batch_size=_BATCH)
+def index(made: Sequence[Rendition], said: Sequence[Mapping[str, Any]] = ()) -> None:
+    """Write by what these renditions are found; the caller holds the transaction that made them.
+
+    `said` is what they say, where whoever made them has it: else it is read from their bytes.
+    """
+    read = said or [orjson.loads(bytes(row.body)) for row in made]
+    entries = [_entry(row, obj) for row, obj in zip(made, read, strict=True)]
+    values = [
+        (row.pk, value.digest, value.network)
+        for row, obj in zip(made, read, strict=True)
+        for value in observables.of(obj)
+    ]
+    for rows in store.batched(entries, _BATCH):
+        store.insert(_ENTRIES, (), *zip(*rows, strict=True))
+    for part in store.batched(values, _BATCH):
+        store.insert(_VALUES, (), *zip(*part, strict=True))
 
 
 def forget(gone: QuerySet[Rendition]) -> None:
@@ -407,17 +425,17 @@ def fill(*, most: int = _BATCH) -> int:
     return len(waiting)
 
 
-def _entry(row: Rendition, obj: Mapping[str, Any]) -> SearchEntry:
+def _entry(row: Rendition, obj: Mapping[str, Any]) -> tuple[Any, ...]:
     said = extensions.context_of(obj) or {}
-    return SearchEntry(
-        rendition_id=row.pk,
-        stix_type=row.stix_type,
-        kind=str(said.get("indicator_kind", "")),
-        phases=list(observables.phases(obj)),
-        words=list(observables.words(obj)),
-        confidence=obj.get("confidence"),
-        valid_from=_moment(obj.get("valid_from") or obj.get("first_seen")),
-        valid_until=_moment(obj.get("valid_until") or obj.get("last_seen")),
+    return (
+        row.pk,
+        row.stix_type,
+        str(said.get("indicator_kind", "")),
+        store.array(observables.phases(obj)),
+        store.array(observables.words(obj)),
+        obj.get("confidence"),
+        _moment(obj.get("valid_from") or obj.get("first_seen")),
+        _moment(obj.get("valid_until") or obj.get("last_seen")),
     )
 
 
