@@ -14,4 +14,5 @@ class ExchangeConfig(AppConfig):
     def ready(self) -> None:
         """Register the checks; nothing else happens at start."""
         register(checks.keys_differ, Tags.security)
+        register(checks.retention_known)
         register(checks.safe_to_serve, Tags.security, deploy=True)

@@ -45,6 +45,9 @@ app.conf.beat_schedule = {
         ("tell_recalls", 5.0, "render"),
         ("follow_recalls", 60.0, "render"),
         ("send_mails", 60.0, "mail"),
+        ("retention", 3600.0, "render"),
+        ("erasures", 60.0, "render"),
+        ("persons", 60.0, "render"),
         ("calendar", 60.0, "render"),
         ("let_go", 60.0, "render"),
     )

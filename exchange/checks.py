@@ -6,6 +6,8 @@ from django.apps import AppConfig
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning
 
+from exchange.policy import clocks
+
 KEYS = ("WRAPPING_KEY", "INDEX_KEY", "TOKEN_KEY", "LEDGER_SLOT_KEY")
 
 
@@ -16,6 +18,15 @@ def keys_differ(app_configs: Sequence[AppConfig] | None, **_: object) -> list[Ch
     if not same:
         return []
     return [Error(f"{', '.join(same)} are the same key.", id="weir.E001")]
+
+
+def retention_known(app_configs: Sequence[AppConfig] | None, **_: object) -> list[CheckMessage]:
+    """RETENTION names classes that there are, and keeps none shorter than its least."""
+    try:
+        clocks.stated(settings.RETENTION)
+    except ValueError as error:
+        return [Error(f"RETENTION: {error}.", id="weir.E002")]
+    return []
 
 
 def safe_to_serve(app_configs: Sequence[AppConfig] | None, **_: object) -> list[CheckMessage]:

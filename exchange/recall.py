@@ -11,25 +11,24 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
+from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import QuerySet
 
 from exchange import (
-    archive,
     audiences,
+    erasure,
     feedback,
     folds,
     ledger,
+    legalholds,
     pages,
     reissue,
     reminders,
     revocation,
-    search,
 )
 from exchange.celery import nudge
 from exchange.models import (
-    Bundle,
-    Kept,
     Outcome,
     Recall,
     Reissue,
@@ -43,7 +42,7 @@ from indicators import store
 from indicators.models import ForumObject, Version
 from members.auth import Principal
 from members.roles import FORUM_COUNSEL
-from members.scope import acting
+from members.scope import DatabaseRole, acting
 from members.seals import for_member
 
 REASONS = tuple(Recall.Reason.values)
@@ -138,12 +137,16 @@ def order(
         raise Forbidden("Your role may not recall objects.")
     if erases and not principal.may("erase"):
         raise Forbidden("To erase is for your officer or counsel, or the forum's counsel.")
-    with acting(principal.acting()):
+    # A worker orders what counsel approved, with its own rights and for that person.
+    role: DatabaseRole = "worker" if settings.DATABASE_ROLE == "worker" else "web"
+    with acting(principal.acting(), role=role):
         row = _objects(principal).filter(pk=object_id).first()
         if row is None:
             raise NotFound
         if Recall.objects.filter(object=row).exists():
             raise Refused("recall.twice", "This object was recalled before.")
+        if erases:
+            legalholds.demand_free(object_id)
         with connection.cursor() as cursor:
             cursor.execute("SELECT weir_stop(%s)", [object_id])
         made = Recall(
@@ -212,8 +215,8 @@ def tell(recall_id: UUID, *, now: datetime) -> int:
     Revocation.objects.filter(object=obj, done_at__isnull=True).update(done_at=now)
     folds.touch(obj.pk)
     feedback.close(obj.pk, now=now)
-    if row.erases:
-        _erase(obj)
+    if row.erases and legalholds.stops(obj.pk) is None:
+        erasure.erase_bytes(obj)
     reminders.begin(row, now=now)
     row.told_at = now
     row.save(update_fields=["told_at"])
@@ -230,29 +233,15 @@ def record_erasure(recall_id: UUID, *, now: datetime) -> bool:
     )
     if row is None:
         return False
-    parts = list(
-        ReleaseRecipient.objects.filter(
-            release__items__rendition__object_id=row.object_id,
-            release__items__rendition__takes_back=False,
-            release__items__rendition__body=b"",
-        )
-        .order_by("idx")
-        .distinct()
-    )
+    if legalholds.stops(row.object_id) is not None:
+        return False  # held since: erased when it is lifted
+    erasure.erase_bytes(ForumObject.objects.get(pk=row.object_id))
+    parts = erasure.given_parts([row.object_id])
     if any(part.idx is None for part in parts):
         return False
-    indexes: dict[UUID, set[int]] = {}
-    for part in parts:
-        if part.recipient_id is not None and part.idx is not None:
-            indexes.setdefault(part.recipient_id, set()).add(part.idx)
-    own = sorted({part.idx for part in parts if part.told_here and part.idx is not None})
+    parties = {("from", row.member_id): list[int](), **erasure.by_party(parts)}
     audit = {"recall": str(row.id), "role": row.role}
-    for recipient, found in indexes.items():
-        fields = {"erased": sorted(found)}
-        ledger.record("erase", to=recipient, slots={"to": fields, "audit": audit}, now=now)
-    ledger.record(
-        "erase", by=row.member_id, slots={"from": {**audit, "erased": own}, "audit": audit}, now=now
-    )
+    erasure.tell(parties, {"what": erasure.BYTES, "ground": "recall"}, audit=audit, now=now)
     row.erasure_recorded_at = now
     row.save(update_fields=["erasure_recorded_at"])
     return True
@@ -393,20 +382,6 @@ def still_holding(
 
 
 # --- rows ----------------------------------------------------------------------------------------
-
-
-def _erase(obj: ForumObject) -> None:
-    """The bytes go, of renditions and of every bundle that holds them; the digests stay.
-
-    What equal bytes of another contributor keep standing for somebody is that contributor's.
-    """
-    kept = Kept.objects.filter(item__rendition__object=obj).values("item__rendition_id")
-    gone = Rendition.objects.filter(object=obj, takes_back=False).exclude(pk__in=kept)
-    releases = ReleaseItem.objects.filter(rendition__in=gone).values("release_id")
-    Bundle.objects.filter(release_id__in=releases).update(body=b"")
-    archive.forget(releases.values_list("release_id", flat=True))
-    search.forget(gone)
-    gone.update(body=b"")
 
 
 def _own_referrers(principal: Principal, row: ForumObject) -> int:

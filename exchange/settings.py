@@ -126,6 +126,16 @@ def _hours(name: str, value: str) -> tuple[int, ...]:
     return hours
 
 
+def _days(name: str, value: str) -> dict[str, int]:
+    found = {}
+    for word in value.split():
+        what, _, days = word.partition("=")
+        if not (what and days.isascii() and days.isdigit()):
+            raise ImproperlyConfigured(f"{name}={word!r}: say a class and days, like notes=400")
+        found[what] = int(days)
+    return found
+
+
 # Who and where
 DEBUG = False
 SECRET_KEY = secret("SECRET_KEY")
@@ -190,6 +200,9 @@ EMAIL_TIMEOUT = 15
 MAIL_FROM = text("MAIL_FROM", default=f"weir@{_HOST}")
 # When a recipient that has not acknowledged a recall is reminded, in hours from when it was told
 RECALL_REMINDERS = _hours("RECALL_REMINDERS", text("RECALL_REMINDERS", default="24 72 168"))
+
+# Days for which classes of data are kept where the forum wants others than the shipped table
+RETENTION = _days("RETENTION", text("RETENTION", default=""))
 
 # Blind evaluation: a new member's small quota for a day, then the full one
 TOKEN_QUOTA = number("TOKEN_QUOTA", default=20_000)

@@ -11,15 +11,18 @@ from exchange import (
     backfill,
     contribute,
     delivery,
+    erasure,
     files,
     folds,
     ledger,
     mail,
+    persons,
     policies,
     recall,
     release,
     reminders,
     replay,
+    retention,
     revocation,
     statistics,
 )
@@ -95,6 +98,24 @@ def follow_recalls() -> None:
 def send_mails() -> None:
     """Send the mails that wait."""
     mail.send_due(now=timezone.now())
+
+
+@app.task(name="exchange.tasks.retention", soft_time_limit=280, time_limit=300)
+def age_out() -> None:
+    """One round of every clock of retention."""
+    retention.work(now=timezone.now())
+
+
+@app.task(name="exchange.tasks.erasures")
+def erasures() -> None:
+    """Record what is to be erased, and empty what is recorded under a checkpoint."""
+    erasure.work(now=timezone.now())
+
+
+@app.task(name="exchange.tasks.persons", soft_time_limit=280, time_limit=300)
+def person_requests() -> None:
+    """Search what a person asked for, and do what counsel approved."""
+    persons.work(now=timezone.now())
 
 
 @app.task(name="exchange.tasks.seal_waiting")

@@ -501,6 +501,12 @@ def _indexed(kind: str, value: object) -> tuple[str, bytes]:
     return known, index_digest("observable", None, f"{kind}\n{value}".lower().encode())
 
 
+def observable_digests(value: str) -> list[bytes]:
+    """What a value is found by, of whichever type it stands in an observable or a pattern."""
+    kinds = sorted(_INDEXED | {"mac-addr", "identity", "process", "email-message"})
+    return [_indexed(kind, value)[1] for kind in kinds]
+
+
 _INDEXED = frozenset(
     "ipv4-addr ipv6-addr domain-name url file autonomous-system email-addr user-account "
     "network-traffic account-cluster keyed-token api-client-fingerprint "

@@ -10,7 +10,7 @@ from pathlib import Path
 from django.db import connection, transaction
 from django.db.models import F, Max
 
-from exchange.ledger import intake, reading
+from exchange.ledger import emptied, intake, reading
 from exchange.ledger.naming import origin
 from exchange.ledger.sequencer import (
     LEDGER_LOCK,
@@ -60,6 +60,7 @@ def problems(*, full: bool) -> tuple[str, ...]:
             found += _leaf_problems()
             found += _tile_problems()
             found += _checkpoint_problems()
+            found += emptied.differences()
     return tuple(found)
 
 

@@ -15,6 +15,7 @@ from exchange.ledger import intake, witnesses
 from exchange.ledger.batch import RELEASES
 from exchange.ledger.sequencer import read_tiles, slot_aad
 from exchange.models import (
+    KeptList,
     LedgerCheckpoint,
     LedgerEntry,
     LedgerEvent,
@@ -275,17 +276,29 @@ def _released(release: Release, row: LedgerSlot) -> str | None:
 
 
 def _contributed(event_id: int, member_id: UUID) -> str | None:
-    """Written anew from what is kept: [id, version, digest of what was contributed]."""
     event = LedgerEvent.objects.filter(id=event_id).first()
     if event is None or event.contribution_id is None:
         return None
+    kept = KeptList.objects.filter(contribution_id=event.contribution_id, member_id=member_id)
+    for row in kept:  # an original was erased since
+        return for_member(member_id).open(bytes(row.sealed), aad=list_aad(row.pk)).decode()
+    return contributed(event.contribution_id, member_id)
+
+
+def list_aad(contribution_id: UUID) -> bytes:
+    """Where the kept list of a contribution belongs."""
+    return b"list:" + contribution_id.bytes
+
+
+def contributed(contribution_id: UUID, member_id: UUID) -> str | None:
+    """Written anew from what is stored: [id, version, digest of what was contributed]."""
     items = Item.objects.filter(
-        contribution_id=event.contribution_id, member_id=member_id, success=True
+        contribution_id=contribution_id, member_id=member_id, success=True
     ).order_by("position")
     ids = [row.version_id for row in items if row.version_id]
     objects = store.originals(member_id, ids)
     if any(row.version_id not in objects for row in items):
-        return None  # an original was erased
+        return None
     rows = [objects[row.version_id] for row in items if row.version_id]
     return jcs.encode(
         [

@@ -1,7 +1,9 @@
 """Acknowledgements, reminders, legal holds and clocks."""
 
+import uuid
 from pathlib import Path
 
+import django.contrib.postgres.fields
 import django.db.models.deletion
 from django.conf import settings
 from django.db import migrations, models
@@ -132,6 +134,95 @@ class Migration(migrations.Migration):
                 fields=["recipient", "first_seq"],
                 name="note_of_one",
             ),
+        ),
+        migrations.CreateModel(
+            name='PersonRequest',
+            fields=[
+                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
+                ('kind', models.TextField(choices=[('access', 'Access'), ('erasure', 'Erasure')])),
+                ('state', models.TextField(choices=[('asked', 'Asked'), ('refused', 'Refused'), ('approved', 'Approved'), ('done', 'Done')], default='asked')),
+                ('sealed', models.BinaryField()),
+                ('asked_at', models.DateTimeField()),
+                ('decided_at', models.DateTimeField(null=True)),
+                ('sealed_decision', models.BinaryField(default=b'')),
+                ('objects_found', django.contrib.postgres.fields.ArrayField(base_field=models.UUIDField(), default=list, size=None)),
+                ('names_received', django.contrib.postgres.fields.ArrayField(base_field=models.TextField(), default=list, size=None)),
+                ('after', models.BigIntegerField(default=0)),
+                ('searched_at', models.DateTimeField(null=True)),
+                ('done_at', models.DateTimeField(null=True)),
+                ('asked_by', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
+                ('decided_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
+                ('member', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='members.member')),
+            ],
+        ),
+        migrations.CreateModel(
+            name='Erasure',
+            fields=[
+                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
+                ('ground', models.TextField(choices=[('request', 'Request'), ('clock', 'Clock')])),
+                ('objects_erased', django.contrib.postgres.fields.ArrayField(base_field=models.UUIDField(), default=list, size=None)),
+                ('indexes', django.contrib.postgres.fields.ArrayField(base_field=models.BigIntegerField(), default=list, size=None)),
+                ('events', django.contrib.postgres.fields.ArrayField(base_field=models.BigIntegerField(), default=list, size=None)),
+                ('at', models.DateTimeField()),
+                ('recorded_at', models.DateTimeField(null=True)),
+                ('done_at', models.DateTimeField(null=True)),
+                ('request', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='erasures', to='exchange.personrequest')),
+            ],
+        ),
+        migrations.CreateModel(
+            name='KeptList',
+            fields=[
+                ('contribution_id', models.UUIDField(primary_key=True, serialize=False)),
+                ('sealed', models.BinaryField()),
+                ('member', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='members.member')),
+            ],
+        ),
+        migrations.CreateModel(
+            name='RetentionRun',
+            fields=[
+                ('id', models.BigAutoField(primary_key=True, serialize=False)),
+                ('clock', models.TextField()),
+                ('at', models.DateTimeField()),
+                ('before', models.DateTimeField()),
+                ('count', models.IntegerField()),
+            ],
+            options={
+                'indexes': [models.Index(fields=['clock', '-at'], name='run_of_clock')],
+            },
+        ),
+        migrations.CreateModel(
+            name='LegalHold',
+            fields=[
+                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
+                ('kind', models.TextField(choices=[('contribution', 'Contribution'), ('object', 'Object'), ('campaign', 'Campaign'), ('member', 'Member'), ('period', 'Period')])),
+                ('contribution_id', models.UUIDField(null=True)),
+                ('objects_held', django.contrib.postgres.fields.ArrayField(base_field=models.UUIDField(), default=list, size=None)),
+                ('since', models.DateTimeField(null=True)),
+                ('until', models.DateTimeField(null=True)),
+                ('sealed_reason', models.BinaryField()),
+                ('of_forum', models.BooleanField()),
+                ('at', models.DateTimeField()),
+                ('lifted_at', models.DateTimeField(null=True)),
+                ('sealed_lift', models.BinaryField(default=b'')),
+                ('lifted_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
+                ('member', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='members.member')),
+                ('user', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
+            ],
+            options={
+                'indexes': [models.Index(condition=models.Q(('lifted_at__isnull', True)), fields=['kind'], name='legal_hold_stands')],
+            },
+        ),
+        migrations.AddIndex(
+            model_name='personrequest',
+            index=models.Index(condition=models.Q(('state__in', ['asked', 'approved'])), fields=['asked_at'], name='request_to_do'),
+        ),
+        migrations.AddConstraint(
+            model_name='personrequest',
+            constraint=models.CheckConstraint(condition=models.Q(('decided_by__isnull', True), models.Q(('decided_by', models.F('asked_by')), _negated=True), _connector='OR'), name='request_two_people'),
+        ),
+        migrations.AddIndex(
+            model_name='erasure',
+            index=models.Index(condition=models.Q(('done_at__isnull', True)), fields=['at'], name='erasure_to_do'),
         ),
         migrations.RunSQL(FOLLOW, migrations.RunSQL.noop),
         migrations.RunSQL(SQL, migrations.RunSQL.noop),

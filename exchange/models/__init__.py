@@ -47,6 +47,7 @@ from exchange.models.releases import (
     Revocation,
     ServedNote,
 )
+from exchange.models.retention import Erasure, KeptList, LegalHold, PersonRequest, RetentionRun
 from exchange.models.search import SearchEntry, SearchValue
 from exchange.models.sightings import Backfill, Fold, FoldPart, ReleaseAgain
 from exchange.models.statistics import StatisticsBlock, StatisticsCell, StatisticsTable
@@ -60,6 +61,7 @@ __all__ = [
     "Bundle",
     "ColumnMapping",
     "Delivery",
+    "Erasure",
     "Feedback",
     "File",
     "FileFault",
@@ -72,6 +74,7 @@ __all__ = [
     "Hold",
     "HoldAct",
     "Kept",
+    "KeptList",
     "LedgerAccount",
     "LedgerCheckpoint",
     "LedgerCosignature",
@@ -83,6 +86,7 @@ __all__ = [
     "LedgerSlot",
     "LedgerTile",
     "LedgerWitness",
+    "LegalHold",
     "Mail",
     "MemberPolicyVersion",
     "Missing",
@@ -90,12 +94,13 @@ __all__ = [
     "OriginalRequest",
     "OriginalWord",
     "Outcome",
+    "PersonRequest",
     "PolicyDraft",
+    "Preparation",
     "Preview",
     "PreviewAudience",
     "PreviewLine",
     "PreviewPart",
-    "Preparation",
     "Recall",
     "Reissue",
     "Release",
@@ -103,6 +108,7 @@ __all__ = [
     "ReleaseItem",
     "ReleaseRecipient",
     "Rendition",
+    "RetentionRun",
     "Revocation",
     "SealedPage",
     "SearchEntry",

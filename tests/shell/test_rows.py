@@ -16,7 +16,9 @@ from exchange import (
     backfill,
     contribute,
     delivery,
+    legalholds,
     openings,
+    persons,
     policies,
     recall,
     release,
@@ -31,6 +33,7 @@ from exchange.models import (
     Attempt,
     ColumnMapping,
     Delivery,
+    Erasure,
     Feedback,
     File,
     FileFault,
@@ -38,6 +41,7 @@ from exchange.models import (
     Following,
     Hold,
     Kept,
+    KeptList,
     Mail,
     Missing,
     Preparation,
@@ -46,6 +50,7 @@ from exchange.models import (
     ReleaseAgain,
     ReleaseItem,
     ReleaseRecipient,
+    RetentionRun,
     SealedPage,
     StatisticsBlock,
     StatisticsTable,
@@ -65,6 +70,8 @@ from tests.shell.test_tokens import machine
 
 pytestmark = pytest.mark.django_db
 
+# What stands about a member's own things, for its officer and counsel.
+OWN_LAW = ("legalhold", "personrequest", "keptlist")
 # Tables without row-level security, and why each may be without.
 OPEN_TABLES = {
     "members_member": "names of the labs are known in the forum",
@@ -238,18 +245,28 @@ def taken_back(scene: Scene) -> None:
             is_told=is_told,
         )
     Mail.objects.create(user=cast.ben, kind="recall", at=NOON)
+    legalholds.place(
+        cast.as_(cast.alma), legalholds.Wanted("member"), reason="a regulator asked", now=NOON
+    )
+    persons.ask(
+        cast.as_(cast.abel), kind="access", values=["jo@x.example"], reason="a letter", now=NOON
+    )
+    Erasure.objects.create(ground="clock", at=NOON)
+    RetentionRun.objects.create(clock="notes", at=NOON, before=NOON, count=1)
+    KeptList.objects.create(contribution_id=scene.sent, member=cast.aurora, sealed=b"x")
 
 
 @pytest.mark.parametrize(
     ("name", "sees"),
     [
-        ("ana", {"recall", "feedback"}),
-        ("alma", {"recall", "feedback", "preparation"}),
-        ("dora", {"recall", "feedback"}),
+        ("ana", {"recall", "feedback", "keptlist"}),
+        ("alma", {"recall", "feedback", "preparation", *OWN_LAW}),
+        ("abel", {"recall", "feedback", "preparation", *OWN_LAW}),
+        ("dora", {"recall", "feedback", "legalhold", "retentionrun"}),
         ("ben", {"following"}),
         ("cleo", set()),
-        ("otto", {"following"}),
-        ("pia", set()),
+        ("otto", {"following", "legalhold", "retentionrun"}),
+        ("pia", {"retentionrun"}),
     ],
 )
 def test_what_was_taken_back_is_shown_to_its_contributor_and_the_forums_counsel(
@@ -258,7 +275,7 @@ def test_what_was_taken_back_is_shown_to_its_contributor_and_the_forums_counsel(
     taken_back(scene)
     tables = (
         *("recall", "reissue", "kept", "twin", "feedback", "preparation", "affected"),
-        *("following", "mail"),
+        *("following", "mail", "legalhold", "personrequest", "erasure", "retentionrun", "keptlist"),
     )
     with web_as(scene.cast, getattr(scene.cast, name)):
         assert {table for table in tables if rows(f"exchange_{table}")} == sees
