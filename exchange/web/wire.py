@@ -148,6 +148,9 @@ def rail(principal: Principal, path: str) -> tuple[Word, ...]:
     )
 
 
+_KEEPING = ("/retention/", "/legal-holds/", "/requests/")
+
+
 def _words(principal: Principal) -> list[tuple[str, str, str, tuple[str, ...]]]:
     words: list[tuple[str, str, str, tuple[str, ...]]] = [("Home", "home", "home", ())]
     if principal.member_id is None:
@@ -157,7 +160,7 @@ def _words(principal: Principal) -> list[tuple[str, str, str, tuple[str, ...]]]:
             words.append(("Originals", "holds", "originals", ()))
             words.append(("Overdue", "deliveries", "recalls-overdue", ()))
         words.append(("Policy", "policy", "policy", ("/previews/",)))
-        words.append(("Settings", "settings", "settings", ("/people/",)))
+        words.append(("Settings", "settings", "settings", ("/people/", *_KEEPING)))
         return words
     if principal.may("read-holding"):
         words.append(("Campaigns", "campaigns", "campaigns", ("/objects/",)))
@@ -172,7 +175,7 @@ def _words(principal: Principal) -> list[tuple[str, str, str, tuple[str, ...]]]:
     if principal.may("read-ledger"):
         words.append(("Ledger", "ledger", "ledger", ()))
     words.append(("Policy", "policy", "policy", ("/previews/",)))
-    also = ("/people/", "/subscriptions/", "/credentials/", "/tokens/")
+    also = ("/people/", "/subscriptions/", "/credentials/", "/tokens/", *_KEEPING)
     words.append(("Settings", "settings", "settings", also))
     return words
 

@@ -88,6 +88,13 @@ def said(word: str) -> str:
 
 
 @register.filter
+def request_state(state: str) -> str:
+    """How far a person's request has come."""
+    words = {"asked": "waits for counsel", "approved": "approved, under way"}
+    return words.get(state, state)
+
+
+@register.filter
 def found(state: str) -> str:
     """What the holding says of a value."""
     words = {"hit": "held", "miss": "not held", "unknown": "no known value"}
