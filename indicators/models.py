@@ -1,4 +1,8 @@
-"""Rows of what is shared: contributions, objects, their immutable versions, sealed originals."""
+"""Rows of what is shared: contributions, objects, their immutable versions, sealed originals.
+
+A row of ten thousand is checked against others by its version and its contribution alone: its
+member is that of the contribution, which is never deleted while it has any.
+"""
 
 from uuid import uuid4
 
@@ -107,10 +111,14 @@ class Version(models.Model):
     """One immutable state of an object."""
 
     id = models.BigAutoField(primary_key=True)
-    object = models.ForeignKey(ForumObject, on_delete=models.PROTECT, related_name="versions")
-    member = models.ForeignKey(Member, on_delete=models.PROTECT, related_name="+")
+    object = models.ForeignKey(
+        ForumObject, on_delete=models.PROTECT, related_name="versions", db_index=False
+    )
+    member = models.ForeignKey(
+        Member, on_delete=models.PROTECT, related_name="+", db_constraint=False
+    )
     contribution = models.ForeignKey(
-        Contribution, on_delete=models.PROTECT, related_name="versions"
+        Contribution, on_delete=models.PROTECT, related_name="versions", db_index=False
     )
     position = models.IntegerField()
     # Nanoseconds since 1970: STIX allows more digits than a database timestamp holds.
@@ -133,7 +141,9 @@ class Original(models.Model):
     version = models.OneToOneField(
         Version, on_delete=models.CASCADE, primary_key=True, related_name="original"
     )
-    member = models.ForeignKey(Member, on_delete=models.PROTECT, related_name="+")
+    member = models.ForeignKey(
+        Member, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False
+    )
     sealed = models.BinaryField()
 
 
@@ -142,7 +152,9 @@ class Observable(models.Model):
 
     id = models.BigAutoField(primary_key=True)
     version = models.ForeignKey(Version, on_delete=models.CASCADE, related_name="observables")
-    member = models.ForeignKey(Member, on_delete=models.PROTECT, related_name="+")
+    member = models.ForeignKey(
+        Member, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False
+    )
     kind = models.TextField()
     digest = models.BinaryField()
 
@@ -156,8 +168,12 @@ class Item(models.Model):
     """What a contribution's status says of one object; id and message are sealed."""
 
     id = models.BigAutoField(primary_key=True)
-    contribution = models.ForeignKey(Contribution, on_delete=models.CASCADE, related_name="items")
-    member = models.ForeignKey(Member, on_delete=models.PROTECT, related_name="+")
+    contribution = models.ForeignKey(
+        Contribution, on_delete=models.CASCADE, related_name="items", db_index=False
+    )
+    member = models.ForeignKey(
+        Member, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False
+    )
     position = models.IntegerField()
     success = models.BooleanField()
     version = models.ForeignKey(Version, on_delete=models.SET_NULL, null=True, related_name="+")

@@ -122,13 +122,22 @@ class Outcome(models.Model):
         WITHHELD = "withheld"
 
     id = models.BigAutoField(primary_key=True)
-    version = models.ForeignKey(Version, on_delete=models.PROTECT, related_name="outcomes")
-    circle = models.ForeignKey(Circle, on_delete=models.PROTECT, related_name="+")
-    member = models.ForeignKey(Member, on_delete=models.PROTECT, related_name="+")
+    version = models.ForeignKey(
+        Version, on_delete=models.PROTECT, related_name="outcomes", db_index=False
+    )
+    # The same in all outcomes of a contribution, and checked there.
+    circle = models.ForeignKey(
+        Circle, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False
+    )
+    member = models.ForeignKey(
+        Member, on_delete=models.PROTECT, related_name="+", db_constraint=False
+    )
     contribution = models.ForeignKey(
         Contribution, on_delete=models.PROTECT, related_name="outcomes"
     )
-    floor = models.ForeignKey(FloorPolicy, on_delete=models.PROTECT, related_name="+")
+    floor = models.ForeignKey(
+        FloorPolicy, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False
+    )
     outcome = models.TextField(choices=Kind)
     sensitivity = models.TextField()
     # The window in which it leaves; empty while it is held, and when it never leaves.

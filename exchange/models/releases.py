@@ -13,8 +13,14 @@ class Rendition(models.Model):
     """The exact bytes of one object version for one audience."""
 
     id = models.BigAutoField(primary_key=True)
+    # That of its version, and checked there; found through the index below.
     object = models.ForeignKey(
-        ForumObject, on_delete=models.PROTECT, null=True, related_name="renditions"
+        ForumObject,
+        on_delete=models.PROTECT,
+        null=True,
+        related_name="renditions",
+        db_constraint=False,
+        db_index=False,
     )
     version = models.ForeignKey(
         Version, on_delete=models.PROTECT, null=True, related_name="renditions"

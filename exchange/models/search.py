@@ -21,7 +21,11 @@ class SearchEntry(models.Model):
     """What a rendition says of itself; written in the transaction that makes the rendition."""
 
     rendition = models.OneToOneField(
-        Rendition, on_delete=models.CASCADE, primary_key=True, related_name="search_entry"
+        Rendition,
+        on_delete=models.CASCADE,
+        primary_key=True,
+        related_name="search_entry",
+        db_constraint=False,
     )
     stix_type = models.TextField()
     kind = models.TextField(default="")
@@ -41,7 +45,9 @@ class SearchValue(models.Model):
     """One value of a rendition: the digest of its one spelling, and its range if it has one."""
 
     id = models.BigAutoField(primary_key=True)
-    rendition = models.ForeignKey(Rendition, on_delete=models.CASCADE, related_name="+")
+    rendition = models.ForeignKey(
+        Rendition, on_delete=models.CASCADE, related_name="+", db_constraint=False
+    )
     digest = models.BinaryField()
     network = NetworkField(null=True)
 
