@@ -1,16 +1,20 @@
 """A whole exchange of real processes for one test module; tests speak to it over HTTP only."""
 
+import atexit
 import http.client
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -114,13 +118,25 @@ def environment_of(room: Path, port: int, hook_port: int) -> dict[str, str]:
     return inherited | env | {"OUTBOUND_EXEMPT": f"127.0.0.1:{hook_port}={certificate}"}
 
 
+@cache
+def migrated() -> Path:
+    """A database with the tables of today and nothing in it, made once for a run of the tests."""
+    room = Path(tempfile.mkdtemp(prefix="weir-migrated-"))
+    atexit.register(shutil.rmtree, room, ignore_errors=True)
+    with services.running(room, durable=False, given=NONE_GIVEN):
+        manage(environment_of(room, 0, 0), "migrate", "--verbosity=0", "--skip-checks")
+    return room
+
+
 @contextmanager
 def exchange(room: Path) -> Iterator[Running]:
     """Services, processes and the forum of the cast; windows open every second."""
     port, hook_port = free_port(), free_port()
     env = environment_of(room, port, hook_port)
+    is_migrated = services.copy_database(migrated(), room)
     with services.running(room, durable=True, given=NONE_GIVEN):
-        manage(env, "migrate", "--verbosity=0", "--skip-checks")
+        if not is_migrated:
+            manage(env, "migrate", "--verbosity=0", "--skip-checks")
         with Supervisor(room / "log") as supervisor:
             hooks = f"https://127.0.0.1:{hook_port}"
             start(supervisor, env, room, port, hook_port)

@@ -90,6 +90,17 @@ def running(
         yield urls
 
 
+def copy_database(source: Path, target: Path) -> bool:
+    """Begin a data folder with the database of another that has been stopped; False where it lies
+    in the closed room of another user."""
+    server, fresh = _identity(source), _identity(target)
+    if server.prefix == AS_NOBODY:
+        return False
+    _private(target)
+    shutil.copytree(server.data, fresh.data)
+    return True
+
+
 def _private(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     found = folder.lstat()
