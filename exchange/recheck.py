@@ -31,7 +31,7 @@ def less(release: Release, recipient_id: UUID, *, now: datetime) -> tuple[int, .
     # What takes an object back holds nothing that a policy could make stricter.
     items = ReleaseItem.objects.filter(release=release, rendition__takes_back=False)
     rows = list(items.select_related("outcome").order_by("position"))
-    then = _of(release, force)
+    then = policies_of(release, force)
     today = _Side(release, recipient_id, force, now=now)
     before = _Side(release, recipient_id, then, now=now)
     found = []
@@ -42,7 +42,7 @@ def less(release: Release, recipient_id: UUID, *, now: datetime) -> tuple[int, .
     return tuple(found)
 
 
-def _of(release: Release, force: InForce) -> InForce:
+def policies_of(release: Release, force: InForce) -> InForce:
     """The policies under which something was released."""
     floor = terms.Floor.parse(FloorPolicy.objects.get(pk=release.floor_id).document)
     policy = terms.MemberPolicy.none()
@@ -67,7 +67,7 @@ class _Side:
         self.terms: terms.Terms | None = None
         if contribution is None or release.circle_id is None:
             return
-        self.objects = _objects(contribution)
+        self.objects = objects_of(contribution)
         rulings = audiences.standings(contribution, list(self.objects.values()), force, now=now)
         self.standings = dict(zip(self.objects, rulings, strict=True))
         groups = audiences.by_terms(contribution.member_id, release.circle_id, force, now=now)
@@ -88,7 +88,8 @@ class _Side:
         return standing, decide.verdict(self.objects[outcome.version_id], standing, joined)
 
 
-def _objects(contribution: Contribution) -> dict[int, Mapping[str, Any]]:
+def objects_of(contribution: Contribution) -> dict[int, Mapping[str, Any]]:
+    """What is still kept of a contribution, by version, in its order."""
     items = Item.objects.filter(contribution=contribution, version__isnull=False)
     ids = [pk for pk in items.order_by("position").values_list("version_id", flat=True) if pk]
     found = store.originals(contribution.member_id, ids)

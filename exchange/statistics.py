@@ -181,7 +181,7 @@ def _make(measure: str, period: Period, floor_id: int, floor: Floor, *, now: dat
         row: {m: n for m, n in parts.items() if not asks.get(m, Own()).leaves_out(rules)}
         for row, parts in rows.items()
     }
-    panel = Panel(rules, _asks_of_owners(asks, behind), _readers(behind))
+    panel = Panel(rules, _asks_of_owners(asks, behind), readers(behind))
     table = statistics.table(
         {row: statistics.grouped(parts, behind) for row, parts in kept.items()},
         _earlier(measure, behind),
@@ -248,7 +248,7 @@ def _asks_of_owners(asks: Mapping[str, Own], behind: Mapping[str, str]) -> Mappi
     return {owner: statistics.strictest(every) for owner, every in groups.items()}
 
 
-def _readers(behind: Mapping[str, str]) -> frozenset[str]:
+def readers(behind: Mapping[str, str]) -> frozenset[str]:
     """The owners that read the tables: each knows its own part of every figure."""
     here = Member.objects.exclude(state=Member.State.LEFT).values_list("id", flat=True)
     return frozenset(behind[str(member_id)] for member_id in here)

@@ -1,6 +1,18 @@
 """Rows and constraints, no behaviour."""
 
 from exchange.models.archives import Archive
+from exchange.models.compliance import (
+    AnswerExport,
+    AnswerFile,
+    Attestation,
+    Inquiry,
+    JudgedTable,
+    LookBack,
+    LookedBack,
+    Nature,
+    QuestionView,
+    VerdictDocument,
+)
 from exchange.models.deliveries import Attempt, Bundle, Delivery, Subscription
 from exchange.models.desk import HoldAct, OriginalRead, OriginalRequest, OriginalWord
 from exchange.models.entries import (
@@ -55,8 +67,11 @@ from exchange.models.tokens import TokenAlarm, TokenCall, TokenDay
 
 __all__ = [
     "Affected",
+    "AnswerExport",
+    "AnswerFile",
     "Archive",
     "Attempt",
+    "Attestation",
     "Backfill",
     "Bundle",
     "ColumnMapping",
@@ -73,6 +88,8 @@ __all__ = [
     "Forum",
     "Hold",
     "HoldAct",
+    "Inquiry",
+    "JudgedTable",
     "Kept",
     "KeptList",
     "LedgerAccount",
@@ -87,9 +104,12 @@ __all__ = [
     "LedgerTile",
     "LedgerWitness",
     "LegalHold",
+    "LookBack",
+    "LookedBack",
     "Mail",
     "MemberPolicyVersion",
     "Missing",
+    "Nature",
     "OriginalRead",
     "OriginalRequest",
     "OriginalWord",
@@ -101,6 +121,7 @@ __all__ = [
     "PreviewAudience",
     "PreviewLine",
     "PreviewPart",
+    "QuestionView",
     "Recall",
     "Reissue",
     "Release",
@@ -123,4 +144,5 @@ __all__ = [
     "TokenCall",
     "TokenDay",
     "Twin",
+    "VerdictDocument",
 ]

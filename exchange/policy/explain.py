@@ -36,9 +36,7 @@ def lens(
     obj: Mapping[str, Any], verdict: Verdict, rendition_body: bytes | None
 ) -> tuple[Line, ...]:
     """Every leaf of an original with its ruling, beside what the rendition says in its place."""
-    subject = read(obj)
-    originals = {leaf.path: leaf.value for leaf in subject.leaves}
-    originals |= {f"pattern[{lit.index}]": lit.value for lit in subject.literals}
+    originals = leaves(obj)
     sent: dict[str, Any] = {}
     if rendition_body is not None:
         rendition = read(json.loads(rendition_body))
@@ -46,7 +44,7 @@ def lens(
     return tuple(
         Line(
             path=path,
-            value=_shown(originals.get(path, "")),
+            value=originals.get(path, ""),
             treatment=ruling.treatment.name.lower(),
             field_class=ruling.field_class,
             rule=ruling.rule,
@@ -56,6 +54,13 @@ def lens(
         )
         for path, ruling in verdict.rulings
     )
+
+
+def leaves(obj: Mapping[str, Any]) -> dict[str, str]:
+    """Every leaf of an object and every literal of its pattern, by path, fit to be shown."""
+    subject = read(obj)
+    found = {leaf.path: _shown(leaf.value) for leaf in subject.leaves}
+    return found | {f"pattern[{lit.index}]": _shown(lit.value) for lit in subject.literals}
 
 
 def beside(lines: Sequence[Line], rendition_body: bytes) -> tuple[Line, ...]:
