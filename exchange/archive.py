@@ -25,7 +25,14 @@ from django.db.models import Exists, OuterRef, QuerySet
 from exchange import access, bundles, evidence, ledger
 from exchange.celery import nudge
 from exchange.evidence import Place
-from exchange.models import Archive, Bundle, LedgerEntry, ReleaseItem, ReleaseRecipient
+from exchange.models import (
+    AnswerExport,
+    Archive,
+    Bundle,
+    LedgerEntry,
+    ReleaseItem,
+    ReleaseRecipient,
+)
 from exchange.proof import answers, jcs
 from exchange.proof import archive as form
 from exchange.proof.answers import Answer
@@ -175,12 +182,12 @@ def take(principal: Principal, archive_id: UUID, *, now: datetime) -> tuple[Orde
     if row.kind == MEMBER:
         _may_take(principal)
     if row.parts and principal.member_id is not None:
-        _note_bundles(principal, principal.member_id, row.parts, now=now)
+        note_bundles(principal, principal.member_id, row.parts, now=now)
     Archive.objects.filter(pk=row.pk).update(taken_at=now)
     return _shown(row), _seal(row.member_id).open(bytes(row.body), aad=_body_aad(row.id))
 
 
-def _note_bundles(
+def note_bundles(
     principal: Principal, member_id: UUID, part_ids: Sequence[int], *, now: datetime
 ) -> None:
     """What the bundles show is noted as served before."""
@@ -296,6 +303,8 @@ def forget(release_ids: Iterable[UUID]) -> int:
     ids = list(about.values_list("pk", flat=True))
     rows = Archive.objects.exclude(state=_State.GONE)
     dropped = rows.filter(parts__overlap=ids) | rows.exclude(kind=MEMBER)
+    # Answers that lie ready in files hold bytes too, where they are archives.
+    AnswerExport.objects.filter(form="archive").delete()
     return dropped.update(state=_State.GONE, body=b"", order=b"")
 
 

@@ -50,6 +50,8 @@ app.conf.beat_schedule = {
         ("persons", 60.0, "render"),
         ("calendar", 60.0, "render"),
         ("let_go", 60.0, "render"),
+        ("answers", 10.0, "render"),
+        ("look_back", 60.0, "render"),
     )
 }
 

@@ -15,6 +15,7 @@ from exchange import (
     files,
     folds,
     ledger,
+    lookback,
     mail,
     persons,
     policies,
@@ -25,8 +26,10 @@ from exchange import (
     retention,
     revocation,
     statistics,
+    tables,
 )
 from exchange.celery import app, nudge
+from exchange.questions import exports
 from exchange.signers import signer_for
 
 
@@ -166,6 +169,30 @@ def archives() -> None:
     archive.end_due(now=timezone.now())
     for archive_id in archive.waiting():
         nudge("exchange.tasks.make_archive", str(archive_id), queue="render")
+
+
+# A step is a page of rows, or one archive with its evidence.
+@app.task(name="exchange.tasks.answer", soft_time_limit=580, time_limit=600)
+def answer(export_id: str) -> None:
+    """Write down one step of an answer, and queue up again behind what else is due."""
+    signer = signer_for(settings.SIGNER_BUNDLE)
+    if exports.work(UUID(export_id), signer=signer, now=timezone.now()):
+        nudge("exchange.tasks.answer", export_id, queue="render")
+
+
+@app.task(name="exchange.tasks.answers")
+def answers() -> None:
+    """Take up the exports whose hint was lost, or whose worker; end those that are over."""
+    exports.end_due(now=timezone.now())
+    for export_id in exports.standing_still(now=timezone.now()):
+        nudge("exchange.tasks.answer", str(export_id), queue="render")
+
+
+@app.task(name="exchange.tasks.look_back")
+def look_back() -> None:
+    """Decide again what was released, and judge again what was told in tables."""
+    lookback.work(now=timezone.now())
+    tables.judge(now=timezone.now())
 
 
 @app.task(name="exchange.tasks.let_go")

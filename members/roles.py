@@ -14,6 +14,8 @@ PERMISSIONS: Mapping[str, frozenset[str]] = {
     "read-holding": frozenset({ANALYST, OFFICER, COUNSEL}),
     "read-own-originals": frozenset({ANALYST, OFFICER, COUNSEL}),
     "read-disclosures": frozenset({OFFICER, COUNSEL, FORUM_OFFICER}),
+    # The compliance workspace; each question says which of these roles it answers.
+    "ask-questions": frozenset({OFFICER, COUNSEL, FORUM_OFFICER, FORUM_COUNSEL}),
     "read-holds": frozenset({ANALYST, OFFICER, COUNSEL, FORUM_COUNSEL}),
     "decide-hold": frozenset({COUNSEL, FORUM_COUNSEL}),
     # Whoever sees the harm first takes it back; what is erased is gone for its officers too.

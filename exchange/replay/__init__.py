@@ -4,7 +4,20 @@ Asked for by a person (`asking`), decided by workers part by part (`working`, `d
 pages (`reading`). What is kept names objects, paths, classes and rules, and never a value.
 """
 
-from exchange.replay.asking import DAYS, Estimate, Finished, cancel, estimate, finished_for, start
+from exchange.replay.asking import (
+    DAYS,
+    FLOOR,
+    MEMBER,
+    Estimate,
+    Finished,
+    cancel,
+    digest_of,
+    estimate,
+    finished_for,
+    finished_of,
+    of_today,
+    start,
+)
 from exchange.replay.reading import (
     Asked,
     Audience,
@@ -23,6 +36,8 @@ from exchange.replay.working import standing_still, work
 
 __all__ = [
     "DAYS",
+    "FLOOR",
+    "MEMBER",
     "Asked",
     "Audience",
     "Count",
@@ -33,10 +48,13 @@ __all__ = [
     "Opened",
     "Page",
     "cancel",
+    "digest_of",
     "estimate",
     "finished_for",
+    "finished_of",
     "lines",
     "may_read",
+    "of_today",
     "open_line",
     "overview",
     "recent",

@@ -10,7 +10,6 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import Count, QuerySet, Sum
 
-from exchange import audiences
 from exchange.celery import nudge
 from exchange.models import FloorPolicy, MemberPolicyVersion, Preview
 from exchange.policy import terms
@@ -126,6 +125,21 @@ def start(  # noqa: PLR0913 - what a preview is of, each named at the call
     return row.id
 
 
+def of_today(principal: Principal, *, since: datetime, until: datetime, now: datetime) -> UUID:
+    """A past range under the policy in force now, beside the one that was in force at its end."""
+    kind = FLOOR if principal.member_id is None else MEMBER
+    return start(
+        principal,
+        kind=kind,
+        member_id=principal.member_id,
+        document=_in_force(kind, principal.member_id),
+        since=since,
+        until=until,
+        now=now,
+        against=_in_force(kind, principal.member_id, at=until),
+    )
+
+
 def cancel(principal: Principal, preview_id: UUID, *, now: datetime) -> None:
     """End a preview before its time; a worker stops after the part that it is at."""
     row = Preview.objects.filter(pk=preview_id).first()
@@ -160,6 +174,11 @@ def finished_for(kind: str, member_id: UUID | None, digest: bytes) -> Finished |
         until=row.until,
         asked_at=row.created_at,
     )
+
+
+def finished_of(kind: str, member_id: UUID | None, digest: bytes) -> QuerySet[Preview, Preview]:
+    """The finished previews of a document, whatever each was compared with."""
+    return of_whom(kind, member_id).filter(digest=digest, state=Preview.State.FINISHED)
 
 
 def digest_of(document: Mapping[str, Any]) -> bytes:
@@ -217,17 +236,19 @@ def _check_range(since: datetime, until: datetime) -> None:
         raise Refused("preview.range", "At most three years at once.", "since")
 
 
-def _in_force(kind: str, member_id: UUID | None) -> dict[str, Any]:
+def _in_force(kind: str, member_id: UUID | None, *, at: datetime | None = None) -> dict[str, Any]:
+    """The document in force, now or at a moment; the first floor stands for all time before it."""
     if kind == FLOOR or member_id is None:
-        floor_id, _ = audiences.floor_in_force()
-        document = FloorPolicy.objects.values_list("document", flat=True).get(pk=floor_id)
-        return dict(document)
-    newest = (
-        MemberPolicyVersion.objects.filter(member_id=member_id)
-        .order_by("-id")
-        .values_list("document", flat=True)
-        .first()
-    )
+        floors = FloorPolicy.objects.all()
+        then = floors.filter(effective_at__lte=at) if at else floors
+        row = then.order_by("-id").first() or floors.order_by("id").first()
+        if row is None:
+            raise Refused("floor.none", "The forum has no floor in force.")
+        return dict(row.document)
+    versions = MemberPolicyVersion.objects.filter(member_id=member_id)
+    if at is not None:
+        versions = versions.filter(effective_at__lte=at)
+    newest = versions.order_by("-id").values_list("document", flat=True).first()
     return dict(newest or {})
 
 

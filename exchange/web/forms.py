@@ -345,3 +345,70 @@ class Credential(forms.Form):
     name = forms.CharField(label="Name", max_length=80, help_text="Which machine uses it.")
     scopes = forms.MultipleChoiceField(label="It may", widget=forms.CheckboxSelectMultiple)
     days = forms.IntegerField(label="Days until it expires", min_value=1, max_value=366, initial=90)
+
+
+class Person(forms.Form):
+    """What a person is found by: sealed, and in no address."""
+
+    kind = forms.ChoiceField(
+        label="What it is",
+        choices=(
+            ("email-address", "E-mail address"),
+            ("handle", "Handle"),
+            ("phone", "Phone number"),
+            ("ip-address", "IP address"),
+            ("payment-instrument", "Payment instrument"),
+        ),
+    )
+    value = forms.CharField(
+        label="The value",
+        max_length=500,
+        help_text="It is sealed at once: no address and no log shows it.",
+        widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
+    )
+
+
+class AsOf(forms.Form):
+    """As which member, on which day."""
+
+    member = forms.ChoiceField(label="As")
+    on = forms.DateTimeField(
+        label="On (UTC)",
+        input_formats=["%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"],
+        help_text="What it could have pulled at that moment.",
+        widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M"),
+    )
+
+
+class Attest(forms.Form):
+    """What was passed on outside, to whom, under which mark, in the officer's words."""
+
+    object = forms.CharField(
+        label="Object", max_length=120, help_text="Its id, as your company holds it."
+    )
+    whom = forms.ChoiceField(
+        label="Passed on to",
+        choices=(
+            ("own-supplier", "A supplier of ours"),
+            ("own-customer", "A customer of ours"),
+            ("authority", "An authority"),
+            ("other-forum", "Another sharing forum"),
+            ("public", "The public"),
+        ),
+    )
+    tlp = forms.ChoiceField(
+        label="Under the mark",
+        choices=tuple(
+            (name, f"TLP:{name.upper()}")
+            for name in ("clear", "green", "amber", "amber+strict", "red")
+        ),
+        initial="amber+strict",
+    )
+    passed_on = forms.DateField(label="On", widget=forms.DateInput(attrs={"type": "date"}))
+    words = forms.CharField(
+        label="What you attest",
+        min_length=8,
+        max_length=2000,
+        help_text="Why, and what was agreed with who received it. Name no person.",
+        widget=forms.Textarea(attrs={"rows": 3}),
+    )

@@ -7,7 +7,8 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
-from exchange import audit, docket, feedback, inbox, openings, reminders, review, tokens
+from exchange import audit, docket, feedback, inbox, openings, policies, reminders, review, tokens
+from exchange.questions import as_of, report
 from exchange.web import operator, wire
 from members.auth import Principal
 
@@ -59,6 +60,7 @@ def _compliance(request: HttpRequest, principal: Principal) -> HttpResponse:
         "is_counsel": is_counsel,
         "token_alarms": tokens.raised_today(principal, now=now),
         **_taken_back(principal, now=now),
+        **_workspace(principal, now=now),
         "now": now,
     }
     return wire.render(request, "web/compliance/home.html", context)
@@ -77,10 +79,24 @@ def _forum(request: HttpRequest, principal: Principal) -> HttpResponse:
         "tasks": feedback.tasks(principal),
         "overdue": reminders.overdue(principal, now=now)[:SHOWN],
         "circles": audit.circles(principal),
+        "alarms": as_of.alarms(principal),
         "token_alarms": tokens.raised_today(principal, now=now),
         "now": now,
     }
     return wire.render(request, "web/counsel/home.html", context)
+
+
+def _workspace(principal: Principal, *, now: datetime) -> dict[str, Any]:
+    """Alarms of looking back, what waits for approval, and the month that can be reported."""
+    if not principal.may("ask-questions"):
+        return {}
+    submitted = [one for one in policies.drafts(principal) if one.state == "submitted"]
+    months = report.months(principal, now=now)
+    return {
+        "alarms": as_of.alarms(principal),
+        "drafts": len(submitted),
+        "last_month": months[0] if months else None,
+    }
 
 
 def _today(principal: Principal, *, now: datetime) -> tuple[review.Done, ...]:

@@ -12,6 +12,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from exchange import audit, membership, tokens
 from exchange.proof.refused import Refused
+from exchange.questions import stated
 from exchange.web import forms, wire
 from members.auth import Principal
 
@@ -101,7 +102,11 @@ def member(request: HttpRequest, member_id: UUID) -> HttpResponse:
             return redirect("web:member", member_id=row.id)
         except Refused as refused:
             form.add_error(None, refused.sentence)
-    context = {"row": row, "form": form if row.state != "left" else None}
+    context = {
+        "row": row,
+        "form": form if row.state != "left" else None,
+        "is_public_body": stated.is_public_body(row.id),
+    }
     status = 422 if form.is_bound else 200
     return wire.render(request, "web/operator/member.html", context, status=status)
 

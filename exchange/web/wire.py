@@ -154,14 +154,7 @@ _KEEPING = ("/retention/", "/legal-holds/", "/requests/")
 def _words(principal: Principal) -> list[tuple[str, str, str, tuple[str, ...]]]:
     words: list[tuple[str, str, str, tuple[str, ...]]] = [("Home", "home", "home", ())]
     if principal.member_id is None:
-        if "forum-counsel" in principal.roles:
-            words.append(("Holds", "holds", "holds", ("/recalls/",)))
-        if "forum-officer" in principal.roles:
-            words.append(("Originals", "holds", "originals", ()))
-            words.append(("Overdue", "deliveries", "recalls-overdue", ()))
-        words.append(("Policy", "policy", "policy", ("/previews/",)))
-        words.append(("Settings", "settings", "settings", ("/people/", *_KEEPING)))
-        return words
+        return words + _words_of_forum(principal)
     if principal.may("read-holding"):
         words.append(("Campaigns", "campaigns", "campaigns", ("/objects/",)))
     if principal.may("contribute"):
@@ -172,11 +165,27 @@ def _words(principal: Principal) -> list[tuple[str, str, str, tuple[str, ...]]]:
         words.append(("Outflow", "contribute", "contributions", ("/mine/", "/recalls/")))
     if principal.may("decide-hold"):
         words.append(("Holds", "holds", "holds", ()))
-    if principal.may("read-ledger"):
+    if principal.may("ask-questions"):
+        words.append(("Questions", "ledger", "questions", ("/entries/", "/archive/")))
+    elif principal.may("read-ledger"):
         words.append(("Ledger", "ledger", "ledger", ()))
     words.append(("Policy", "policy", "policy", ("/previews/",)))
     also = ("/people/", "/subscriptions/", "/credentials/", "/tokens/", *_KEEPING)
     words.append(("Settings", "settings", "settings", also))
+    return words
+
+
+def _words_of_forum(principal: Principal) -> list[tuple[str, str, str, tuple[str, ...]]]:
+    words: list[tuple[str, str, str, tuple[str, ...]]] = []
+    if "forum-counsel" in principal.roles:
+        words.append(("Holds", "holds", "holds", ("/recalls/",)))
+    if "forum-officer" in principal.roles:
+        words.append(("Originals", "holds", "originals", ()))
+        words.append(("Overdue", "deliveries", "recalls-overdue", ()))
+    if principal.may("ask-questions"):
+        words.append(("Questions", "ledger", "questions", ("/entries/",)))
+    words.append(("Policy", "policy", "policy", ("/previews/",)))
+    words.append(("Settings", "settings", "settings", ("/people/", *_KEEPING)))
     return words
 
 

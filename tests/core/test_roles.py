@@ -12,6 +12,7 @@ from members import roles
         ("read-holding", {"analyst", "officer", "counsel"}),
         ("read-own-originals", {"analyst", "officer", "counsel"}),
         ("read-disclosures", {"officer", "counsel", "forum-officer"}),
+        ("ask-questions", {"officer", "counsel", "forum-officer", "forum-counsel"}),
         ("decide-hold", {"counsel", "forum-counsel"}),
         ("edit-member-policy", {"officer", "counsel"}),
         ("draft-floor", {"forum-counsel"}),

@@ -17,6 +17,7 @@ from exchange import (
     contribute,
     delivery,
     legalholds,
+    lookback,
     openings,
     persons,
     policies,
@@ -29,8 +30,11 @@ from exchange import (
 )
 from exchange.models import (
     Affected,
+    AnswerExport,
+    AnswerFile,
     Archive,
     Attempt,
+    Attestation,
     ColumnMapping,
     Delivery,
     Erasure,
@@ -40,6 +44,7 @@ from exchange.models import (
     FilePart,
     Following,
     Hold,
+    JudgedTable,
     Kept,
     KeptList,
     Mail,
@@ -58,11 +63,12 @@ from exchange.models import (
     Twin,
 )
 from exchange.proof import oprf
+from exchange.questions import book, exports, stated
 from indicators.models import Original, Version
 from members import onboarding
 from members.auth import Principal
 from members.models import User
-from members.scope import acting
+from members.scope import Acting, acting
 from tests.cast import Cast
 from tests.shell import sharing
 from tests.shell.sharing import NOON, Way
@@ -176,6 +182,7 @@ def scene(settings: LazySettings, tmp_path: Path) -> Scene:
         machine(cast.ana), cast.forum.id, "2026Q4", [oprf.point("handle", "ana")], now=NOON
     )
     held = Version.objects.get(outcomes__outcome="held")
+    _workspace(cast)
     return Scene(cast, sent, held)
 
 
@@ -198,6 +205,42 @@ def _file(cast: Cast, sent: UUID) -> None:
     ColumnMapping.objects.create(
         member=cast.aurora, shape=b"s", sealed=b"s", made_at=NOON, used_at=NOON
     )
+
+
+def _workspace(cast: Cast) -> None:
+    """Abel asks, takes along and attests; a worker looks back."""
+    abel = cast.as_(cast.abel)
+    with acting(abel.acting()):
+        book.ask(abel, "q1", {}, now=NOON)
+        exports.order(abel, "q1", "csv", {}, now=NOON)
+        stated.inquire(abel, "email-address", "ana@aurora.example", now=NOON)
+    Attestation.objects.create(
+        member=cast.aurora,
+        user=cast.abel,
+        stix_id="indicator--x",
+        rendition_digest=b"x",
+        tlp_received="amber",
+        tlp_passed="amber",
+        whom="authority",
+        passed_on=NOON.date(),
+        sealed=b"x",
+        text_digest=b"x",
+        at=NOON,
+    )
+    AnswerFile.objects.create(
+        export=AnswerExport.objects.get(),
+        user=cast.abel,
+        n=1,
+        name="x.csv",
+        media="text/csv",
+        rows=0,
+        size=0,
+        digest=b"x",
+        sealed=b"x",
+    )
+    stated.state_nature(cast.as_(cast.pia), cast.fjord.id, is_public_body=True, now=NOON)
+    with acting(Acting(), role="worker"):
+        lookback.work(now=NOON)
 
 
 def _preview(cast: Cast) -> None:
@@ -375,6 +418,7 @@ def test_every_table_with_content_has_rows_in_this_scene(scene: Scene) -> None:
     statistics.make_due(now=NOON + timedelta(days=200))
     table = StatisticsTable.objects.earliest("id")
     StatisticsBlock.objects.create(table=table, name="all", parts={})
+    JudgedTable.objects.create(table=table, at=NOON)
     Missing.objects.get_or_create(
         outcome=scene.held.outcomes.get(), recipient=scene.cast.borealis, wanted=b"x"
     )
@@ -527,8 +571,8 @@ def test_pia_sees_no_content_at_all(scene: Scene) -> None:
     tables = secured()
     with web_as(scene.cast, scene.cast.pia):
         shown = {table for table in tables if rows(table)}
-    # Of an alarm the member and the day, never how much.
-    assert shown <= {"ledger_entry", "ledger_slot", "exchange_tokenalarm"}
+    # Of an alarm the member and the day, never how much; and what she has stated herself.
+    assert shown <= {"ledger_entry", "ledger_slot", "exchange_tokenalarm", "exchange_nature"}
 
 
 def test_nobody_sees_nothing(scene: Scene) -> None:

@@ -162,6 +162,41 @@ def age(at: datetime, now: datetime) -> str:
     return _span((now - at).total_seconds())
 
 
+@register.simple_tag
+def cell(of_kind: str, value: Any) -> str:  # noqa: ANN401 - whatever stands in an answer
+    """A value of an answer in the form of its column."""
+    if value is None or value == "":
+        return ""
+    if of_kind == "when":
+        return when(value)
+    if of_kind == "kind":
+        return kind(str(value))
+    if of_kind == "said":
+        return said(str(value))
+    if of_kind == "treatment":
+        return treated(str(value))
+    if of_kind == "digest":
+        return format_html('<code title="{}">{}</code>', value, str(value)[:16])
+    if of_kind == "code":
+        return format_html('<code class="wide">{}</code>', value)
+    if of_kind == "rules":
+        rules = str(value).split(" ")
+        if len(rules) == 1 or not value:
+            return format_html('<code class="wide">{}</code>', value)
+        return format_html(
+            '<details><summary>{} rules</summary><code class="wide">{}</code></details>',
+            len(rules),
+            value,
+        )
+    return str(value)
+
+
+@register.filter
+def text(body: bytes) -> str:
+    """Bytes of ours as the text that they are."""
+    return body.decode()
+
+
 @register.inclusion_tag("web/leaves.html")
 def leaves(departure: Any, now: datetime) -> dict[str, Any]:  # noqa: ANN401 - a departure; doors import no rows
     """When something leaves, as far as it can be promised."""
