@@ -1,8 +1,9 @@
 """Follow a recall to its last recipient: what counts as acknowledged, reminders, who is overdue.
 
-Acknowledged is what a recipient cannot deny: it answered the push with 2xx, it was served a page
-that had the recall, or one of its people (or machines) said so. Each goes into its ledger receipt
-of that hour. The clock of a reminder is a column; nothing waits in the broker.
+Acknowledged is what a recipient cannot deny: its machine answered the push with 2xx or pulled a
+page that had the recall (TAXII, REST), or one of its people (or machines) said so. A page on a
+screen is a receipt in the ledger and no acknowledgement. Each of the others goes into the receipt
+of that hour too. The clock of a reminder is a column; nothing waits in the broker.
 """
 
 from collections.abc import Sequence

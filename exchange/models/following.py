@@ -11,7 +11,7 @@ class Following(models.Model):
     """One recipient of a recall, followed until it has acknowledged."""
 
     class Via(models.TextChoices):
-        """What counts: a push that was answered, a page that was served, or a person's word."""
+        """What counts: a push that was answered, a page that was pulled, or a person's word."""
 
         PUSH = "push"
         PAGE = "page"

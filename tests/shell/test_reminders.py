@@ -8,7 +8,7 @@ import pytest
 from django.conf import LazySettings
 from django.core.mail import EmailMessage
 
-from exchange import contribute, feedback, ledger, mail, recall, release, remark, reminders
+from exchange import contribute, feedback, inbox, ledger, mail, recall, release, remark, reminders
 from exchange.models import Following, Mail, Release, ServedNote
 from exchange.proof.claims import spell_ranges
 from exchange.proof.refused import Forbidden, NotFound, Refused
@@ -113,6 +113,17 @@ def test_a_recall_of_somebody_else_cannot_be_acknowledged(way: Way) -> None:
         with pytest.raises(Forbidden):
             reminders.acknowledge(who, release_id, now=LATER)
     reminders.acknowledge(ben, release_id, now=LATER)
+
+
+def test_a_list_on_a_screen_is_no_acknowledgement(way: Way) -> None:
+    indicator = range_indicator()
+    way.pass_on(indicator)
+    made = recalled(way, indicator)
+    ben = way.cast.as_(way.cast.ben)
+    shown = inbox.news(ben, since=NOON - DAY, now=LATER)
+    assert [card.state for card in shown if card.stix_type == "indicator"] == ["revoked"]
+    assert states(way, made)["Borealis"] == "sent"
+    assert told_to_ben(way).acknowledged_at is None
 
 
 def test_what_was_taken_is_written_down_and_outlives_the_notes(way: Way) -> None:

@@ -27,8 +27,8 @@ GRANT SELECT ON exchange_following TO weir_web;
 GRANT UPDATE (acknowledged_at, via, user_id, credential_id) ON exchange_following TO weir_web;
 GRANT UPDATE (sealed_note) ON exchange_feedback TO weir_web;
 
--- When and how one part of a recall was taken: a push that was answered, a page that had it, or a
--- person's word. It may have been read in any of the circles in which it was listed. Of who keeps
+-- When and how one part of a recall was taken: a push that was answered, a page that a machine
+-- pulled, or a person's word. It may have been read in any of the circles in which it was listed. Of who keeps
 -- equal bytes from somebody else: whatever it took next.
 CREATE OR REPLACE FUNCTION weir_taken(of_part bigint)
     RETURNS TABLE (at timestamptz, via text)
@@ -52,8 +52,9 @@ CREATE OR REPLACE FUNCTION weir_taken(of_part bigint)
                 AND there.recall_id = act.recall_id
             JOIN exchange_servednote note ON note.recipient_id = part.recipient_id
                 AND note.first_seq = note.last_seq AND note.first_seq = listed.running
+            -- A list on a screen is no word: a person says it with a click.
             WHERE act.count > 0 AND listed.recipient_id = part.recipient_id
-              AND note.via NOT LIKE '%-own'
+              AND note.via IN ('taxii', 'api', 'word')
             UNION ALL
             SELECT note.at, 'page' FROM exchange_servednote note
             WHERE act.count = 0 AND note.recipient_id = part.recipient_id
@@ -85,7 +86,7 @@ CREATE OR REPLACE FUNCTION weir_passed_over(of_part bigint) RETURNS boolean
             JOIN exchange_release act ON act.id = part.release_id AND act.count > 0
             JOIN exchange_servednote note ON note.recipient_id = part.recipient_id
                 AND note.last_seq > part.running AND note.at > part.added_at
-                AND note.via NOT LIKE '%-own'
+                AND note.via IN ('taxii', 'api')
             WHERE part.id = of_part);
     END
     $$;
