@@ -2,6 +2,7 @@
 
 import hashlib
 
+import pymerkle
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -155,6 +156,33 @@ def test_every_consistency_proof_verifies_and_no_altered_one(
     if old:
         with pytest.raises(Refused):
             merkle.verify_consistency(old, size, proof, old_root, b"\x00" * 32)
+
+
+@settings(max_examples=25)
+@given(st.lists(st.integers(1, 300), min_size=1, max_size=4), st.data())
+def test_an_independent_implementation_grows_the_same_tree(
+    batches: list[int], data: st.DataObject
+) -> None:
+    theirs = pymerkle.InmemoryTree(algorithm="sha256")
+    tiles: dict[merkle.Tile, bytes] = {}
+    size = 0
+    for batch in batches:
+        leaves = [i.to_bytes(4, "big") for i in range(size, size + batch)]
+        for leaf in leaves:
+            theirs.append_entry(leaf)
+        changed, root = merkle.append(tiles, size, [merkle.leaf_hash(leaf) for leaf in leaves])
+        tiles |= changed
+        size += batch
+        assert theirs.get_state(size) == root
+    old = data.draw(st.integers(1, size))
+    index = data.draw(st.integers(0, size - 1))
+    included = theirs.prove_inclusion(index + 1, size)
+    path = merkle.inclusion(index, size, lambda level, n: tiles[level, n])
+    included.path[1:] = path
+    pymerkle.verify_inclusion(theirs.get_leaf(index + 1), root, included)
+    pymerkle.verify_consistency(theirs.get_state(old), root, theirs.prove_consistency(old, size))
+    grown = merkle.consistency(old, size, lambda level, n: tiles[level, n])
+    merkle.verify_consistency(old, size, grown, theirs.get_state(old), root)
 
 
 def test_a_proof_among_a_million_reads_few_tiles() -> None:
