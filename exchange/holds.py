@@ -9,14 +9,19 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import sha256
+from typing import Any
 from uuid import UUID
 
 from django.db.models import Max
 
+from exchange import ledger
 from exchange.models import Hold, Outcome
 from exchange.policy.outcomes import HoldReason
+from exchange.proof import jcs
 
 _BATCH = 2_000
+_NAMED = ("hold", "class", "rule")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +44,23 @@ def write(held: Iterable[Held], *, now: datetime) -> None:
     for row in rows:
         row.turn = last[row.member_id] = max(last[row.member_id] + 1, present)
     Hold.objects.bulk_create(rows, batch_size=_BATCH)
+    _record(rows, now=now)
+
+
+def _record(rows: Iterable[Hold], *, now: datetime) -> None:
+    """One entry for each contributor: that something of its own waits for a person, and why."""
+    of_member: dict[UUID, list[list[str]]] = defaultdict(list)
+    for row in rows:
+        of_member[row.member_id].append([str(row.id), row.field_class, row.rule])
+    for member_id, opened in of_member.items():
+        digest = sha256(jcs.encode(opened)).hexdigest()
+        fields: dict[str, Any] = {
+            "decision": "open",
+            "holds": {"count": len(opened), "sha256": digest},
+        }
+        if len(opened) == 1:
+            fields = {"decision": "open", **dict(zip(_NAMED, opened[0], strict=True))}
+        ledger.record("decision", by=member_id, slots={"from": fields, "audit": fields}, now=now)
 
 
 def turn_now() -> int:

@@ -145,6 +145,7 @@ def write(act: Act, parcel: Parcel, parts: Mapping[int, Part]) -> Release:
         "basis": act.force.floor.legal_basis(act.now.date()),
         "actor": "window",
         "approval": None,
+        **ledger.row_of(release),
     }
     to_fields = {**common, **items_of(listing)} if listing else {}
     seal_slots(release, {"to": to_fields, "from": whole, "audit": audit})

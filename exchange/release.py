@@ -14,7 +14,7 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
 
-from exchange import audiences, collector, due, feedback, lists, parcels, renditions
+from exchange import audiences, collector, due, feedback, ledger, lists, parcels, renditions
 from exchange.models import (
     Hold,
     Missing,
@@ -153,9 +153,8 @@ def constants_to(member_ids: Sequence[UUID], *, now: datetime) -> None:
             listing=jcs.encode(listing),
         )
         fields = {"release": str(release.id), "floor": floor.digest, **parcels.items_of(listing)}
-        parcels.seal_slots(
-            release, {"to": fields, "from": {}, "audit": {"release": str(release.id)}}
-        )
+        audit = {"release": str(release.id), **ledger.row_of(release)}
+        parcels.seal_slots(release, {"to": fields, "from": {}, "audit": audit})
         release.save(force_insert=True)
         ReleaseItem.objects.bulk_create(
             ReleaseItem(release=release, position=n, rendition=row) for n, row in enumerate(rows)

@@ -350,7 +350,12 @@ def _row(
     slots = {
         "to": {**common, **parcels.items_of(listing)} if listing else {},
         "from": {**common, **parcels.items_of(told)},
-        "audit": {"release": str(release.id), "rules": [taking.rule], "actor": taking.actor},
+        "audit": {
+            "release": str(release.id),
+            "rules": [taking.rule],
+            "actor": taking.actor,
+            **ledger.row_of(release),
+        },
     }
     parcels.seal_slots(release, slots)
     release.save(force_insert=True)

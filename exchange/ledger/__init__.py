@@ -1,6 +1,6 @@
 """The ledger: what is recorded, numbered, published, and proven (signing-and-ledger, section 6)."""
 
-from exchange.ledger.intake import enter_release, record
+from exchange.ledger.intake import enter_release, record, row_of
 from exchange.ledger.keys import announce, jwks, vkeys
 from exchange.ledger.naming import origin
 from exchange.ledger.reading import (
@@ -49,6 +49,7 @@ __all__ = [
     "published_size",
     "receive_hour",
     "record",
+    "row_of",
     "signed_size",
     "state_day",
     "tile",

@@ -6,11 +6,12 @@ Values in, values out; randomness is the system's, for order, salts and padding 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from secrets import SystemRandom, token_bytes
 from typing import Any
 from uuid import UUID
 
+from exchange.ledger.intake import slot_time
 from exchange.proof import entry, jcs
 
 Fields = Mapping[str, Any]
@@ -33,8 +34,20 @@ class Part:
     own: int = 0  # objects that `by` contributed
     contribution_id: UUID | None = None
     recipient: UUID | None = None  # whose order it keeps, also where its `to` is empty
+    at: str | None = None  # of an event: when it happened, as its row has it
     # Of a recall: by slot, the part that it undoes and that part's number, if it has one yet.
     undoes: Mapping[str, tuple[int, int | None]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """What an entry has beside its part: its place, its time, and the numbers of its accounts."""
+
+    index: int
+    time: str
+    to_seq: int | None
+    from_seq: int | None
+    recalled: Mapping[str, int | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +99,8 @@ class Numbering:
         """The next entry of the log."""
         to_seq, to_running = self._next(part.to, "to", part.given)
         from_seq, from_running = self._next(part.by, "from", part.own)
-        head: dict[str, Any] = {"v": 1, "kind": part.kind, "index": self.index}
-        timed = {**head, "time": self.time}
-        values = {
-            "to": _to(part, {**timed, **self._recalls(part, "to")}, to_seq),
-            "from": _from(part, {**timed, **self._recalls(part, "from")}, from_seq),
-            "audit": {**part.slots.get("audit", {}), **head},
-        }
+        numbers = Numbers(self.index, self.time, to_seq, from_seq, self._recalled(part))
+        values = values_of(part, numbers)
         if part.ref is not None and part.kind in RELEASES:
             self.given[part.ref] = self.index
         slots = (_slot("to", values), _slot("from", values), _slot("audit", values))
@@ -101,12 +109,12 @@ class Numbering:
         self.index += 1
         return made
 
-    def _recalls(self, part: Part, slot: str) -> Fields:
-        """The index of the release that is undone; a recall never overtakes it."""
-        if slot not in part.undoes:
-            return {}
-        ref, index = part.undoes[slot]
-        return {"recalls": self.given.get(ref) if index is None else index}
+    def _recalled(self, part: Part) -> dict[str, int | None]:
+        """The index of what is undone, by slot; a recall never overtakes its release."""
+        return {
+            slot: self.given.get(ref) if index is None else index
+            for slot, (ref, index) in part.undoes.items()
+        }
 
     def _next(self, member: UUID | None, slot: str, objects: int) -> tuple[int | None, int]:
         if member is None:
@@ -117,11 +125,35 @@ class Numbering:
         return account.seq, before
 
 
-def number(parts: Sequence[Part], size: int, accounts: Accounts, *, now: datetime) -> list[Entry]:
+def values_of(part: Part, numbers: Numbers) -> dict[str, Fields]:
+    """What the three slots say of a part under its numbers: the same whenever it is asked."""
+    head: dict[str, Any] = {"v": 1, "kind": part.kind, "index": numbers.index}
+    heads = {
+        slot: {**head, "time": numbers.time}
+        | ({"recalls": numbers.recalled[slot]} if slot in numbers.recalled else {})
+        for slot in ("to", "from")
+    }
+    return {
+        "to": _to(part, heads["to"], numbers.to_seq),
+        "from": _from(part, heads["from"], numbers.from_seq),
+        "audit": {**part.slots.get("audit", {}), **head},
+    }
+
+
+def number(
+    parts: Sequence[Part],
+    size: int,
+    accounts: Accounts,
+    *,
+    now: datetime,
+    is_ordered: bool = False,
+) -> list[Entry]:
     """Pad a batch, shuffle it and number it behind a log of `size`; `accounts` are moved on."""
     numbering = Numbering(size, slot_time(now), accounts)
     pads = [Part("pad", None, {})] * (padded(len(parts)) - len(parts))
-    return [numbering.entry(part) for part in shuffled([*parts, *pads])]
+    padded_parts = [*parts, *pads]
+    order = padded_parts if is_ordered else shuffled(padded_parts)
+    return [numbering.entry(part) for part in order]
 
 
 def padded(count: int) -> int:
@@ -140,11 +172,6 @@ def shuffled(parts: Iterable[Part]) -> Iterator[Part]:
     SystemRandom().shuffle(order)
     heads = {key: iter(queue) for key, queue in queues.items()}
     return (next(heads[key]) for key in order)
-
-
-def slot_time(now: datetime) -> str:
-    """UTC with milliseconds."""
-    return now.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _to(part: Part, head: dict[str, Any], seq: int | None) -> Fields:

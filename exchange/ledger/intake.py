@@ -5,13 +5,14 @@ at the commit.
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 from django.conf import settings
 from django.db import connection, transaction
 
+from exchange.models import Release
 from exchange.proof import jcs
 from exchange.proof.entry import SLOTS
 from exchange.proof.refused import Refused
@@ -53,8 +54,10 @@ def record(  # noqa: PLR0913 - the fields of one row
     contribution_id: UUID | None = None,
     count: int = 0,
     now: datetime,
-) -> None:
-    """Record what is no release; `slots` are the fields but index, seq, time and parties.
+) -> int:
+    """Record what is no release, and tell the number of its row.
+
+    `slots` are the fields but index, seq, time and parties.
 
     `to` and `by` are the members who are shown the `to` and the `from` slot. A `to` slot with
     content and without a member is shown to all (keys, floors).
@@ -62,6 +65,8 @@ def record(  # noqa: PLR0913 - the fields of one row
     if kind not in KINDS or not slots.keys() <= set(SLOTS):
         raise Refused("ledger.kind", "The ledger has no entries of that kind.")
     filled = {slot: slots.get(slot, {}) for slot in SLOTS}
+    # When it happened, beside when it was numbered: the row's own time is under the leaf, too.
+    filled["audit"] = {**filled["audit"], "at": slot_time(now)}
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SELECT nextval(pg_get_serial_sequence('ledger_event', 'id'))")
         (event_id,) = cursor.fetchone()
@@ -69,6 +74,22 @@ def record(  # noqa: PLR0913 - the fields of one row
         cursor.execute(_INSERT_EVENT, [event_id, kind, to, by, sealed, contribution_id, count, now])
         cursor.execute("INSERT INTO ledger_intake (kind, ref) VALUES (%s, %s)", [kind, event_id])
         _wake(cursor, LATER if kind == "contribution" else "")
+    return int(event_id)
+
+
+def row_of(release: Release) -> dict[str, str | None]:
+    """For the audit slot: what else a release's row says, which so lies under its leaves."""
+    ids = {"circle": release.circle_id, "contribution": release.contribution_id}
+    return {
+        "nominal": slot_time(release.nominal_at),
+        "committed": slot_time(release.committed_at),
+        **{name: str(value) if value else None for name, value in ids.items()},
+    }
+
+
+def slot_time(moment: datetime) -> str:
+    """UTC with milliseconds."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def seal() -> Seal:

@@ -10,7 +10,6 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import orjson
 from django.conf import settings
 from django.db import connection, transaction
 
@@ -18,15 +17,13 @@ from exchange.celery import nudge
 from exchange.ledger import intake, witnesses
 from exchange.ledger.batch import RELEASES, Account, Accounts, Entry, Part, number
 from exchange.ledger.naming import origin
+from exchange.ledger.parts import event_parts, release_parts
 from exchange.models import (
     LedgerAccount,
     LedgerCheckpoint,
-    LedgerEvent,
     LedgerGate,
     LedgerHead,
     LedgerTile,
-    Release,
-    ReleaseRecipient,
 )
 from exchange.proof import merkle, note
 from exchange.proof.keys import Signer
@@ -135,11 +132,21 @@ def integrate(*, now: datetime, is_beat: bool = False) -> int | None:
         return 0
     accounts = _accounts(parts)
     entries = number(parts, head.size, accounts, now=now)  # 4, 5
-    _keep(entries)  # 6
+    _append(head, entries, accounts)  # 6, 7
+    return len(parts)
+
+
+def append_first(head: LedgerHead, part: Part, *, now: datetime) -> None:
+    """One entry that nothing comes before in its batch; in the caller's transaction, alone."""
+    accounts = _accounts([part])
+    _append(head, number([part], head.size, accounts, now=now, is_ordered=True), accounts)
+
+
+def _append(head: LedgerHead, entries: Sequence[Entry], accounts: Accounts) -> None:
+    _keep(entries)
     _move_on(accounts)
     _number_rows(entries)
-    grow(head, [merkle.leaf_hash(entry.leaf) for entry in entries])  # 7
-    return len(parts)
+    grow(head, [merkle.leaf_hash(entry.leaf) for entry in entries])
 
 
 def publish(signer: Signer, *, now: datetime) -> int | None:
@@ -288,74 +295,9 @@ def _taken() -> list[Part]:
             [BATCH],
         )
         rows = sorted(cursor.fetchall())
-    releases = _release_parts([ref for _, kind, ref in rows if kind == "release"])
-    events = _event_parts([ref for _, kind, ref in rows if kind != "release"])
+    releases = release_parts([ref for _, kind, ref in rows if kind == "release"])
+    events = event_parts([ref for _, kind, ref in rows if kind != "release"])
     return [(releases if kind == "release" else events)[ref] for _, kind, ref in rows]
-
-
-def _release_parts(refs: Sequence[int]) -> dict[int, Part]:
-    rows = list(
-        ReleaseRecipient.objects.filter(id__in=refs).values_list(
-            "id",
-            "recipient_id",
-            "member_id",
-            "told_here",
-            "release_id",
-            "release__kind",
-            "release__circle_id",
-            "release__count",
-            "undoes_to_id",
-            "undoes_to__idx",
-            "undoes_from_id",
-            "undoes_from__idx",
-        )
-    )
-    seal = intake.seal()
-    sealed = Release.objects.filter(id__in={row[4] for row in rows}).values_list("id", "slots")
-    slots = {
-        key: orjson.loads(seal.open(bytes(value), aad=intake.release_aad(key)))
-        for key, value in sealed
-    }
-    parts = {}
-    for ref, to, by, told, release_id, kind, circle, count, *undone in rows:
-        fields = slots[release_id]
-        is_given = to is not None and bool(fields["to"])
-        parts[ref] = Part(
-            kind=kind,
-            ref=ref,
-            slots=fields if is_given else {**fields, "to": {}},
-            to=to if is_given else None,
-            by=by if told and fields["from"] else None,
-            named=str(to) if to else f"circle:{circle}",
-            given=count if is_given else 0,
-            recipient=to,
-            undoes=_undone(*undone),
-        )
-    return parts
-
-
-def _undone(
-    to: int | None, to_index: int | None, by: int | None, by_index: int | None
-) -> dict[str, tuple[int, int | None]]:
-    """What a recall undoes, as each of its two parties knows it."""
-    pairs = {"to": (to, to_index), "from": (by, by_index)}
-    return {slot: (ref, index) for slot, (ref, index) in pairs.items() if ref is not None}
-
-
-def _event_parts(refs: Sequence[int]) -> dict[int, Part]:
-    seal = intake.seal()
-    return {
-        row.id: Part(
-            kind=row.kind,
-            ref=row.id,
-            slots=orjson.loads(seal.open(bytes(row.slots), aad=intake.event_aad(row.id))),
-            to=row.to_member_id,
-            by=row.from_member_id,
-            own=row.count,
-            contribution_id=row.contribution_id if row.kind == "contribution" else None,
-        )
-        for row in LedgerEvent.objects.filter(id__in=refs)
-    }
 
 
 def _accounts(parts: Iterable[Part]) -> Accounts:

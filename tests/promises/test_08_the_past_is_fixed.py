@@ -147,8 +147,8 @@ def test_what_the_owner_changes_behind_the_triggers_is_named(labs: Labs) -> None
         cursor.execute("SET session_replication_role = replica")
         cursor.execute("UPDATE ledger_entry SET leaf = sha256('x') WHERE idx = 7")
     found = check.problems(full=True)
-    assert "The leaf of entry 7 does not follow from its slots." in found
-    assert "Tile 0/0 is not that of the entries, from entry 7 on." in found
+    assert "ledger_entry 7: the leaf does not follow from its slots." in found
+    assert "ledger_tile 0/0: it does not follow from the entries, from entry 7 on." in found
     # The tiles are made to fit as well, and the head: now the checkpoint speaks against it.
     leaves = [
         bytes(leaf) for leaf in LedgerEntry.objects.order_by("idx").values_list("leaf", flat=True)

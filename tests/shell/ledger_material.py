@@ -11,7 +11,7 @@ from django.conf import settings
 from django.db import transaction
 
 from exchange import ledger
-from exchange.models import FloorPolicy, Release, ReleaseRecipient
+from exchange.models import FloorPolicy, Release, ReleaseItem, ReleaseRecipient, Rendition
 from exchange.proof import jcs
 from exchange.signers import Signer, signer_of
 from indicators.models import Contribution
@@ -64,6 +64,21 @@ def make_labs() -> Labs:
     return Labs(aurora, borealis, cirrus, circle, floor)
 
 
+def make_rendition() -> Rendition:
+    """Bytes of an object that nobody else was given."""
+    stix_id, modified = f"indicator--{uuid4()}", "2026-11-24T12:00:00.000Z"
+    body = jcs.encode({"type": "indicator", "id": stix_id, "modified": modified})
+    digest = sha256(body).digest()
+    return Rendition.objects.create(
+        stix_id=stix_id,
+        stix_type="indicator",
+        modified=modified,
+        body=body,
+        digest=digest,
+        content_digest=digest,
+    )
+
+
 @transaction.atomic
 def release_to(
     labs: Labs,
@@ -75,7 +90,9 @@ def release_to(
     listed: bool = True,
 ) -> list[ReleaseRecipient]:
     """One release by Aurora as the release verb writes it; without a recipient: the circle."""
-    listing = [[f"indicator--{uuid4()}", "2026-11-24T12:00:00.000Z", "0" * 64]] * count
+    renditions = [make_rendition() for _ in range(count)]
+    whole = [[row.stix_id, row.modified, row.digest.hex()] for row in renditions]
+    listing = whole if listed else []
     release = Release(
         id=uuid4(),
         kind=kind,
@@ -84,27 +101,31 @@ def release_to(
         floor=labs.floor,
         nominal_at=NOON,
         committed_at=NOON,
-        count=count,
+        count=len(listing),
         size=0,
         listing=jcs.encode(listing),
     )
     release.told = for_member(labs.aurora.id).seal(
-        jcs.encode(listing), aad=b"told:" + release.id.bytes
+        jcs.encode(whole), aad=b"told:" + release.id.bytes
     )
-    items = {"count": count, "sha256": sha256(jcs.encode(listing)).hexdigest()}
-    one = {"id": listing[0][0], "version": listing[0][1], "rendition": listing[0][2]}
+    items = {"count": count, "sha256": sha256(jcs.encode(whole)).hexdigest()}
+    one = {"id": whole[0][0], "version": whole[0][1], "rendition": whole[0][2]}
     fields = {"release": str(release.id), **(one if count == 1 else {"items": items})}
     release.slots = Seal(settings.LEDGER_SLOT_KEY).seal(
         jcs.encode(
             {
                 "to": fields if listed else {},
                 "from": {**fields, "policy": None},
-                "audit": {"release": str(release.id)},
+                "audit": {"release": str(release.id), **ledger.row_of(release)},
             }
         ),
         aad=b"release:" + release.id.bytes,
     )
     release.save()
+    ReleaseItem.objects.bulk_create(
+        ReleaseItem(release=release, position=n, rendition=row)
+        for n, row in enumerate(renditions if listed else [])
+    )
     rows = ReleaseRecipient.objects.bulk_create(
         ReleaseRecipient(release=release, recipient=member, member=labs.aurora, told_here=told)
         for member in recipients

@@ -1,7 +1,6 @@
 """What is committed is numbered, signed, and proven to whom it concerns; nothing else is."""
 
 from datetime import timedelta
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from django.db import connection
 from pytest_django import Settings
 
 from exchange import ledger
-from exchange.ledger import batch, check, sequencer
+from exchange.ledger import batch, check, export, restore, sequencer
 from exchange.models import (
     LedgerAccount,
     LedgerCheckpoint,
@@ -23,7 +22,6 @@ from exchange.models import (
     LedgerSlot,
     ReleaseItem,
     ReleaseRecipient,
-    Rendition,
     SigningKey,
 )
 from exchange.proof import jcs, keys, merkle, note
@@ -323,17 +321,10 @@ def test_the_forums_officer_opens_what_auditors_are_shown(labs: Labs) -> None:
 
 def test_an_opening_is_found_by_the_digest_of_its_rendition(labs: Labs) -> None:
     parts = [release_to(labs, [labs.borealis])[0] for _ in range(2)]
-    digests = [sha256(b"%d" % n).digest() for n in range(2)]
-    for part, digest in zip(parts, digests, strict=True):
-        rendition = Rendition.objects.create(
-            stix_id="indicator--x",
-            stix_type="indicator",
-            modified="",
-            body=b"{}",
-            digest=digest,
-            content_digest=digest,
-        )
-        ReleaseItem.objects.create(release_id=part.release_id, position=0, rendition=rendition)
+    digests = [
+        bytes(ReleaseItem.objects.get(release_id=part.release_id).rendition.digest)
+        for part in parts
+    ]
     assert ledger.openings_of(analyst_of(labs.borealis), digests[0]) == ()  # not published yet
     sequence()
     for part, digest in zip(parts, digests, strict=True):
@@ -442,7 +433,7 @@ def test_a_database_from_before_the_last_checkpoint_is_refused(log: Labs) -> Non
 
 def test_a_restored_database_takes_the_lost_tail_from_an_export(log: Labs, tmp_path: Path) -> None:
     folder = tmp_path / "export"
-    assert check.export(folder) == 32
+    assert export.write(folder) == 32
     diverge("DELETE FROM ledger_entry WHERE idx >= 16")
     diverge("DELETE FROM ledger_slot WHERE idx >= 16")
     diverge("DELETE FROM ledger_checkpoint WHERE size > 16")
@@ -453,10 +444,10 @@ def test_a_restored_database_takes_the_lost_tail_from_an_export(log: Labs, tmp_p
     LedgerHead.objects.create(size=16, root=root)
     with pytest.raises(Refused, match="restored from before"):
         check.start_up()
-    tail = check.tail_from(folder)
+    tail = restore.tail_from(folder)
     with pytest.raises(Refused):
-        check.resume(tail, b"\x05" * 32, now=NOON)
-    assert check.resume(tail, SIGNER.public, now=NOON) == 16
+        restore.resume(tail, b"\x05" * 32, now=NOON)
+    assert restore.resume(tail, SIGNER.public, now=NOON) == 16
     check.start_up()
     sequence()
     told = [fields(one) for one in openings(log.cirrus)]
@@ -476,8 +467,8 @@ def test_check_and_export_as_commands(
     with pytest.raises(CommandError, match="differs in"):
         call_command("ledger_check", "--full")
     said = capsys.readouterr().out
-    assert "The leaf of entry 5 does not follow from its slots." in said
-    assert "Tile 0/0 is not that of the entries, from entry 5 on." in said
+    assert "ledger_entry 5: the leaf does not follow from its slots." in said
+    assert "ledger_tile 0/0: it does not follow from the entries, from entry 5 on." in said
 
 
 def test_what_was_erased_leaves_its_leaf(log: Labs) -> None:

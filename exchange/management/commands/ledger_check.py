@@ -5,7 +5,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from exchange.ledger import check
+from exchange.ledger import check, covered
 
 
 class Command(BaseCommand):
@@ -16,13 +16,25 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         """In full it reads every entry."""
         parser.add_argument(
-            "--full", action="store_true", help="leaves from slots, tiles from leaves, all roots"
+            "--full",
+            action="store_true",
+            help="every slot from what it records, leaves from slots, tiles from leaves, all roots",
+        )
+        parser.add_argument(
+            "--tables",
+            action="store_true",
+            help="which tables it follows, and of all others why not",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - Django's signature
         """Print each problem on a line of its own."""
         count = 0
-        for problem in check.problems(full=bool(options["full"])):
+        if options["tables"]:
+            for table, why in (*covered.UNDER.items(), *covered.OUTSIDE.items()):
+                where = "under the log" if table in covered.UNDER else "outside"
+                self.stdout.write(f"{table}: {where}: {why}")
+            return
+        for problem in check.each_problem(full=bool(options["full"])):
             self.stdout.write(problem)
             count += 1
         if count:

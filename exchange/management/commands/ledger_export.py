@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from exchange.ledger import check
+from exchange.ledger import export
 from exchange.proof.refused import Refused
 
 
@@ -22,7 +22,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - Django's signature
         """Write it and say how much."""
         try:
-            size = check.export(options["folder"])
+            size = export.write(options["folder"])
         except Refused:
             raise CommandError("Nothing is published yet.") from None
         self.stdout.write(f"{size} entries are in {options['folder']}.")

@@ -101,7 +101,12 @@ def _wait(started: float) -> bool:
 
     What only its contributor asks about is gathered for a while, so that a release does not meet
     the pause behind a batch of such.
+
+    With a heartbeat until its next beat, whatever is committed: the log's shape tells no time.
     """
+    if settings.LEDGER_HEARTBEAT:
+        time.sleep(settings.LEDGER_HEARTBEAT - time.time() % settings.LEDGER_HEARTBEAT)
+        return True
     try:
         if _heard(EVERY) == {intake.LATER}:
             while (left := started + CALM - time.monotonic()) > 0:
