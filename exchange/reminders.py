@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
+import structlog
 from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import F
@@ -36,6 +37,8 @@ CROSS JOIN LATERAL weir_taken(open.part_id) taken
 WHERE seen.id = open.id
 """
 _STEP = 500
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +136,11 @@ def _remind(pk: int, *, now: datetime) -> bool:
     if is_last:
         mail.write("recall-forum", member_id=None, roles=_FORUM, now=now)
     count_one("recalls.reminded")
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT weir_passed_over(%s)", [row.part_id])
+        if cursor.fetchone()[0]:
+            count_one("recalls.passed-over")
+            log.warning("recall.passed-over", recall=str(row.recall_id), followed=pk)
     following = None if is_last else now + waits[row.reminded + 1] - waits[row.reminded]
     Following.objects.filter(pk=pk).update(  # 4
         reminded=row.reminded + 1,

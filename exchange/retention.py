@@ -28,6 +28,7 @@ _LOCK = 0x57455254  # one worker at a time
 _ROWS: Mapping[str, tuple[tuple[str, str, str], ...]] = {
     "notes": (("exchange_servednote", "at", "ARRAY[recipient_id]"),),
     "attempts": (("exchange_attempt", "finished_at", "ARRAY[member_id]"),),
+    "inquiries": (("exchange_inquiry", "at", "ARRAY[member_id]"),),
     "mails": (("exchange_mail", "at", "ARRAY[]::uuid[]"),),
     "sign-ins": (
         ("axes_accesslog", "attempt_time", "ARRAY[]::uuid[]"),

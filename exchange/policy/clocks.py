@@ -2,8 +2,9 @@
 
 Values in days; a forum states others with the setting RETENTION, never less than the least. Counsel
 confirms them before live use. What has no clock here is kept: leaves, tiles and checkpoints of the
-ledger, key and policy entries, policies, decisions on holds, openings of originals, legal holds and
-erasures, whose texts are sealed.
+ledger, key and policy entries, policies, decisions on holds, openings of originals, the log of the
+officers' questions, legal holds and erasures; what people wrote in them is sealed. Files on their
+way in and archives have clocks of their own, in hours and days, beside their work.
 """
 
 from collections.abc import Mapping
@@ -73,6 +74,14 @@ CLOCKS: tuple[Clock, ...] = (
         400,
         90,
         "To judge an alarm against the year before. No value was ever kept.",
+    ),
+    Clock(
+        "inquiries",
+        "By what officers looked persons up, sealed",
+        400,
+        90,
+        "To show that a person's request was answered, until the yearly audit. That somebody asked "
+        "stays in the log of questions.",
     ),
     Clock(
         "previews",

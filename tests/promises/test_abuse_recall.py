@@ -12,7 +12,7 @@ from django.conf import LazySettings
 from django.core.mail import EmailMessage
 from django.db import connection, transaction
 
-from exchange import access, ledger, mail, recall, release, reminders
+from exchange import access, ledger, mail, recall, release, reminders, telemetry
 from exchange.models import Delivery, LedgerEvent, ReleaseItem
 from exchange.proof.claims import spell_ranges
 from indicators.models import Contribution
@@ -154,6 +154,10 @@ def test_a16_who_takes_what_came_later_and_not_the_recall_raises_an_alarm(way: W
     for who in (ana, otto):
         alarms = {one.name: one.passed_over for one in reminders.overdue(who, now=late)}
         assert alarms == {"Borealis": False, "Ember": True}
+    before = telemetry.counters().get("recalls.passed-over", 0)
+    with acting(Acting(), role="worker"):
+        reminders.work(now=late)
+    assert telemetry.counters()["recalls.passed-over"] == before + 1
 
 
 @pytest.mark.django_db

@@ -32,6 +32,7 @@ from exchange.models import (
     Bundle,
     Delivery,
     Erasure,
+    Inquiry,
     LedgerCheckpoint,
     LedgerEntry,
     LedgerSlot,
@@ -192,10 +193,12 @@ def some_rows(way: Way) -> dict[str, Callable[[], int]]:
     Mail.objects.create(user=way.cast.ben, kind="recall", at=NOON, sent_at=NOON)
     TokenDay.objects.create(member=way.cast.borealis, day=NOON.date(), used=7)
     SignInLink.objects.create(user=way.cast.ben, digest=b"d", expires_at=NOON)
+    Inquiry.objects.create(member=way.cast.borealis, user=way.cast.ben, sealed=b"s", at=NOON)
     return {
         "notes": ServedNote.objects.count,
         "attempts": Attempt.objects.count,
         "mails": Mail.objects.count,
+        "inquiries": Inquiry.objects.count,
         "token-calls": TokenDay.objects.count,
         "sign-ins": SignInLink.objects.count,
     }

@@ -554,7 +554,8 @@ GRANT EXECUTE ON FUNCTION weir_old_token_use(timestamptz, integer, boolean) TO w
 
 -- What the clocks take out row by row; the worker deletes nothing else.
 GRANT DELETE ON indicators_original, indicators_observable, exchange_servednote, exchange_attempt,
-    exchange_mail, exchange_previewline,
+    exchange_mail, exchange_inquiry, exchange_previewline,
     exchange_previewaudience, exchange_previewpart, exchange_preview TO weir_worker;
+GRANT SELECT (id, member_id, at) ON exchange_inquiry TO weir_worker;
 GRANT SELECT, DELETE ON members_signinlink, members_invitation, django_session,
     axes_accessattempt, axes_accesslog, axes_accessfailurelog TO weir_worker;
