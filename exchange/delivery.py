@@ -7,7 +7,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import lru_cache
 from hashlib import sha256
 from secrets import SystemRandom
 from uuid import UUID, uuid4
@@ -19,7 +18,7 @@ from django.db.models.expressions import RawSQL
 from django.utils import timezone
 from django.utils.http import parse_http_date_safe
 
-from exchange import access, audiences, bundles, outbound, recheck
+from exchange import access, audiences, bundles, keyring, outbound, recheck
 from exchange.celery import nudge
 from exchange.models import (
     Attempt,
@@ -31,8 +30,7 @@ from exchange.models import (
     Subscription,
 )
 from exchange.proof import claims, keys
-from exchange.proof.refused import Forbidden, NotFound, Refused
-from exchange.signers import Signer, signer_for
+from exchange.proof.refused import Forbidden, NotFound
 from members.auth import Principal
 from members.models import CircleMember, Member
 
@@ -175,7 +173,7 @@ def make_ready(*, now: datetime) -> int:
             bundles.seal(
                 row.release_id,
                 left_out=row.left_out,
-                signer=_signer(settings.SIGNER_BUNDLE),
+                signer=keyring.signer("bundle"),
                 now=now,
             )
         if _number(row.id, row.subscription_id):
@@ -477,7 +475,7 @@ def _message(row: Delivery) -> tuple[bytes, dict[str, str]]:
         bundle = bundles.seal(
             row.release_id,
             left_out=row.left_out,
-            signer=_signer(settings.SIGNER_BUNDLE),
+            signer=keyring.signer("bundle"),
             now=timezone.now(),
         )
         body, manifest = bytes(bundle.body), bundle.manifest
@@ -502,7 +500,7 @@ def _message(row: Delivery) -> tuple[bytes, dict[str, str]]:
     headers = {
         "Content-Type": "application/stix+json;version=2.1",
         "Content-Digest": f"sha-256=:{keys.b64(digest.digest())}:",
-        "Weir-Delivery-Token": token.sign(_signer(settings.SIGNER_DELIVERY)),
+        "Weir-Delivery-Token": token.sign(keyring.signer("delivery")),
         "Weir-Delivery": str(row.id),
         "Weir-Attempt": str(row.attempts),
         "User-Agent": "Weir/0.1",
@@ -695,10 +693,3 @@ def _move(row: Subscription, state: str) -> None:
 
 def _endpoint(row: Subscription) -> outbound.Endpoint:
     return outbound.Endpoint(row.url, settings.OUTBOUND_EXEMPT)
-
-
-@lru_cache(maxsize=2)
-def _signer(uri: str) -> Signer:
-    if not uri:
-        raise Refused("signer.none", "This process holds no key to sign with.")
-    return signer_for(uri)

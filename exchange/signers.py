@@ -4,16 +4,20 @@ import base64
 import os
 import stat
 from dataclasses import dataclass, field
+from importlib.metadata import entry_points
 from pathlib import Path
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from exchange import hsm
+from exchange.proof import keys
 from exchange.proof.jws import thumbprint
 from exchange.proof.refused import Refused
 
 LARGEST = 16_384
+STORES = "weir.signers"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +34,23 @@ class Signer:
         return self._key.sign(message)
 
 
-def signer_for(uri: str) -> Signer:
-    """The signer that a URI names: `file:<path>` or `env:<NAME>`; anything unusual is refused."""
+def signer_for(uri: str) -> keys.Signer:
+    """The signer that a URI names; anything unusual is refused.
+
+    `file:<path>`, `env:<NAME>`, `pkcs11:<uri>`, or a key store that the deployment installed: an
+    entry point of the group `weir.signers`, named by its scheme, called with what follows it.
+    """
     scheme, _, rest = uri.partition(":")
     if scheme == "file" and rest:
         return signer_of(_from_pem(_private_file(rest)))
     if scheme == "env" and rest:
         return signer_of(_from_variable(rest))
-    raise Refused("signer.uri", "A signing key is named file:<path> or env:<NAME>.")
+    if scheme == "pkcs11" and rest:
+        return hsm.signer_at(rest)
+    for store in entry_points(group=STORES, name=scheme):
+        found: keys.Signer = store.load()(rest)
+        return found
+    raise Refused("signer.uri", "A signing key is named file:<path>, env:<NAME> or pkcs11:<uri>.")
 
 
 def signer_of(key: Ed25519PrivateKey) -> Signer:

@@ -2,7 +2,6 @@
 
 from uuid import UUID
 
-from django.conf import settings
 from django.utils import timezone
 
 from exchange import (
@@ -14,6 +13,7 @@ from exchange import (
     erasure,
     files,
     folds,
+    keyring,
     ledger,
     lookback,
     mail,
@@ -30,7 +30,6 @@ from exchange import (
 )
 from exchange.celery import app, nudge
 from exchange.questions import exports
-from exchange.signers import signer_for
 
 
 @app.task(name="exchange.tasks.accept")
@@ -159,8 +158,7 @@ def previews() -> None:
 @app.task(name="exchange.tasks.make_archive", soft_time_limit=580, time_limit=600)
 def make_archive(archive_id: str) -> None:
     """Make one archive that was ordered."""
-    signer = signer_for(settings.SIGNER_BUNDLE)
-    archive.make(UUID(archive_id), signer=signer, now=timezone.now())
+    archive.make(UUID(archive_id), signer=keyring.signer("bundle"), now=timezone.now())
 
 
 @app.task(name="exchange.tasks.archives")
@@ -175,8 +173,7 @@ def archives() -> None:
 @app.task(name="exchange.tasks.answer", soft_time_limit=580, time_limit=600)
 def answer(export_id: str) -> None:
     """Write down one step of an answer, and queue up again behind what else is due."""
-    signer = signer_for(settings.SIGNER_BUNDLE)
-    if exports.work(UUID(export_id), signer=signer, now=timezone.now()):
+    if exports.work(UUID(export_id), signer=keyring.signer("bundle"), now=timezone.now()):
         nudge("exchange.tasks.answer", export_id, queue="render")
 
 

@@ -42,6 +42,11 @@ def announce(purpose: str, public: bytes, *, now: datetime) -> bool:
     return True
 
 
+def is_known(purpose: str) -> bool:
+    """Whether any key of this purpose was ever announced."""
+    return SigningKey.objects.filter(purpose=purpose).exists()
+
+
 def jwks() -> dict[str, object]:
     """The keys of bundles and deliveries; retired and revoked ones stay for ever."""
     rows = SigningKey.objects.filter(purpose__in=("bundle", "delivery")).order_by("starts_at")

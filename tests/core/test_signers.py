@@ -120,7 +120,7 @@ def test_a_variable_without_a_key_is_refused(monkeypatch: pytest.MonkeyPatch, te
         signer_for("env:WEIR_TEST_KEY")
 
 
-@pytest.mark.parametrize("uri", ["", "file:", "env:", "pkcs11:token=x", "/etc/key.pem"])
+@pytest.mark.parametrize("uri", ["", "file:", "env:", "pkcs11:", "pkcs11:token=x", "/etc/key.pem"])
 def test_other_uris_are_refused(uri: str) -> None:
     with pytest.raises(Refused) as refused:
         signer_for(uri)

@@ -4,13 +4,11 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
-from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
-from exchange import archive
+from exchange import archive, keyring
 from exchange.proof.refused import Refused
-from exchange.signers import signer_for
 from members.models import Member
 
 
@@ -33,7 +31,7 @@ class Command(BaseCommand):
         now, folder = timezone.now(), options["folder"]
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         try:
-            signer = signer_for(settings.SIGNER_BUNDLE)
+            signer = keyring.signer("bundle")
             made = archive.write_enveloped(
                 row, options["certificate"].read_bytes(), folder, signer=signer, now=now
             )

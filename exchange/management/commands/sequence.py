@@ -2,6 +2,7 @@
 
 import time
 from argparse import ArgumentParser
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,7 +13,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import connection
 from django.db.utils import Error as DatabaseError
 
-from exchange import ledger, telemetry
+from exchange import keyring, ledger, telemetry
 from exchange.ledger import check, intake, sequencer
 from exchange.management.processes import ending_on_signals
 from exchange.proof.keys import Signer
@@ -37,18 +38,27 @@ class Command(BaseCommand):
         """No arguments: the settings say it all."""
 
     def handle(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - Django's signature
-        """Start the loop with the ledger's signer; it is the only key of this process."""
+        """Start the loop; the ledger's key, or its old and its new one, is all that it holds."""
         if settings.DATABASE_ROLE != "sequencer":
             raise CommandError("Start the sequencer with DATABASE_ROLE=sequencer.")
         try:
-            signer = signer_for(settings.SIGNER_LEDGER)
+            _check_keys()
             with ending_on_signals():
-                run(signer)
+                run(lambda: keyring.signer("ledger"))
         except Refused as refused:
             raise CommandError(refused.sentence) from None
 
 
-def run(signer: Signer) -> None:
+def _check_keys() -> None:
+    """Every key that the setting names opens, before the loop begins to be patient."""
+    uris = settings.SIGNER_LEDGER.split()
+    if not uris:
+        raise Refused("signer.none", "SIGNER_LEDGER is not set: see deploy/env.example")
+    for uri in uris:
+        signer_for(uri)
+
+
+def run(signer: Callable[[], Signer]) -> None:
     """Sequence until the process ends; only a log that has diverged ends it from inside."""
     pause = LEAST
     is_listening = is_full = False
@@ -76,19 +86,20 @@ def run(signer: Signer) -> None:
             is_listening = is_full or _wait(started)
 
 
-def _listen(signer: Signer) -> None:
+def _listen(signer: Callable[[], Signer]) -> None:
     """Check the log before anything is signed on this connection, then hear of commits."""
     check.start_up()
-    ledger.announce("ledger", signer.public, now=datetime.now(UTC))
+    if not ledger.is_known("ledger"):  # a new log: its first key is nobody's to announce before
+        ledger.announce("ledger", signer().public, now=datetime.now(UTC))
     with connection.cursor() as cursor:
         cursor.execute(f"LISTEN {intake.CHANNEL}")
     log.info("sequencer.ready", size=ledger.published_size())
 
 
-def _round(signer: Signer, *, is_beat: bool) -> bool:
+def _round(signer: Callable[[], Signer], *, is_beat: bool) -> bool:
     """One batch and one checkpoint; whether the batch was full, so that more may be waiting."""
     count = ledger.integrate(now=datetime.now(UTC), is_beat=is_beat)
-    size = None if count is None else ledger.publish(signer, now=datetime.now(UTC))
+    size = None if count is None else ledger.publish(signer(), now=datetime.now(UTC))
     if count:
         telemetry.count("ledger.entries", count)
     if size is not None:
