@@ -1,12 +1,7 @@
 """The ledger: what is recorded, numbered, published, and proven (signing-and-ledger, section 6)."""
 
-<<<<<<< HEAD
 from exchange.ledger.intake import enter_release, record, row_of
-from exchange.ledger.keys import announce, jwks, vkeys
-=======
-from exchange.ledger.intake import enter_release, record
 from exchange.ledger.keys import announce, is_known, jwks, vkeys
->>>>>>> e59f5e8 (Sign with the key that is active by what is published)
 from exchange.ledger.naming import origin
 from exchange.ledger.reading import (
     MOST_OPENINGS,
