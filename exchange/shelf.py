@@ -4,6 +4,7 @@ import gzip
 import os
 from base64 import b64encode
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 from threading import get_ident
@@ -37,11 +38,12 @@ class File:
 def find(key: str, encoding: str) -> File | None:
     """The file of a page, if it was made and not dropped since."""
     path = _path(key, encoding)
-    try:
-        digest = _digest_path(path).read_text("ascii")
-    except FileNotFoundError:
+    if not path.exists():
         return None
-    return File(path, encoding, digest) if path.exists() else None
+    try:
+        return File(path, encoding, _digest_of(path))
+    except FileNotFoundError:  # dropped in this moment
+        return None
 
 
 def put(key: str, encoding: str, body: bytes) -> File:
@@ -75,6 +77,12 @@ def encoded(body: bytes, encoding: str, *, fast: bool = False) -> bytes:
     if encoding == "zstd":
         return zstandard.ZstdCompressor(level=1 if fast else _ZSTD).compress(body)
     return body
+
+
+@lru_cache(maxsize=10_000)
+def _digest_of(path: Path) -> str:
+    """Read once: a file under this name always has the same bytes."""
+    return _digest_path(path).read_text("ascii")
 
 
 def _digest_path(path: Path) -> Path:
