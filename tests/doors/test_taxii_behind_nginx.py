@@ -71,9 +71,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         behind, proxied, bare = free_port(), free_port(), free_port()
         env = {**running.env, "SEALED_LOCATION": "/sealed/"}
         web = processes.web(env, room / "log", bind=f"127.0.0.1:{behind}")
-        nginx = proxy.program(room / "nginx", env, port=proxied, upstream=behind)
+        nginx = proxy.program(room / "nginx", env, port=proxied, upstream=f"127.0.0.1:{behind}")
         nowhere = {**env, "SEALED_DIR": str(room / "nothing")}
-        blind = proxy.program(room / "blind", nowhere, port=bare, upstream=behind)
+        blind = proxy.program(room / "blind", nowhere, port=bare, upstream=f"127.0.0.1:{behind}")
         running.supervisor.start(
             Program("behind", web.argv, web.env, None),
             nginx,

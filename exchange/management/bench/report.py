@@ -29,15 +29,24 @@ class Report:
         is_met = at_least is None or value >= at_least
         self._line(name, f"{value:8.2f} x", beside, bar=at_least, is_met=is_met)
 
-    def rate(self, name: str, value: float, *, beside: str, at_least: float | None = None) -> None:
-        """How many in a second."""
+    def rate(
+        self,
+        name: str,
+        value: float,
+        *,
+        beside: str,
+        at_least: float | None = None,
+        unit: str = "s",
+    ) -> None:
+        """How many in a second, or in another unit of time."""
         is_met = at_least is None or value >= at_least
-        self._line(name, f"{value:8,.0f} /s", beside, bar=at_least, is_met=is_met)
+        self._line(name, f"{value:8,.0f} /{unit}", beside, bar=at_least, is_met=is_met)
 
     def time(self, name: str, seconds: float, *, beside: str, at_most: float | None = None) -> None:
         """How long it took."""
         is_met = _under(seconds, at_most)
-        self._line(name, f"{seconds * 1000:8,.1f} ms", beside, bar=at_most, is_met=is_met)
+        bar = None if at_most is None else at_most * 1000
+        self._line(name, f"{seconds * 1000:8,.1f} ms", beside, bar=bar, is_met=is_met)
 
     def _line(
         self, name: str, figure: str, beside: str, *, bar: float | None, is_met: bool
