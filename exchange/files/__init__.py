@@ -15,24 +15,46 @@ from exchange.files.asking import (
     recent,
     send,
 )
+from exchange.files.mappings import (
+    COLUMNS,
+    Look,
+    Mapping,
+    change,
+    columns_of,
+    forget,
+    look,
+    one,
+    remember,
+    remembered,
+)
 from exchange.files.report import report, status
 from exchange.files.sealed import Writer
 from exchange.files.taking import standing_still, sweep, work
 from exchange.files.words import Line, Page, Sent, Status
 
 __all__ = [
+    "COLUMNS",
     "Line",
+    "Look",
+    "Mapping",
     "Page",
     "Sent",
     "Status",
     "Writer",
+    "change",
+    "columns_of",
     "discard",
+    "forget",
     "hand_in",
     "keep",
     "kind_of",
+    "look",
+    "one",
     "open_body",
     "receive",
     "recent",
+    "remember",
+    "remembered",
     "report",
     "send",
     "standing_still",

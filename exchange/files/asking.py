@@ -9,7 +9,8 @@ from django.db import transaction
 
 from exchange import judged
 from exchange.celery import nudge
-from exchange.files import sealed, words
+from exchange.files import converting, mappings, sealed, words
+from exchange.files.owned import own
 from exchange.files.sealed import Writer
 from exchange.files.words import Sent
 from exchange.models import File
@@ -122,7 +123,11 @@ def send(principal: Principal, file_id: UUID, sent: Sent, *, now: datetime) -> N
     judged.may_contribute(principal, sent.circle_id)
     if not set(sent.default_basis) <= set(vocab.THREAT_BASES):
         raise Refused("basis.unknown", "A threat basis is one of the closed list.", "basis")
+    if row.kind == File.Kind.MISP:
+        converting.can_convert()
+    mapping = mappings.settle(row, now=now) if row.kind == File.Kind.TABLE else None
     File.objects.filter(pk=row.id).update(
+        sealed_mapping=mapping,
         circle_id=sent.circle_id,
         default_basis=list(sent.default_basis),
         attributed=sent.attributed,
@@ -141,18 +146,6 @@ def discard(principal: Principal, file_id: UUID) -> None:
         raise Refused("file.sent", "This file was sent before.", "file")
     row.delete()
     transaction.on_commit(lambda: sealed.drop(file_id))
-
-
-def own(principal: Principal, file_id: UUID, *, lock: bool = False) -> File:
-    """The caller's own file; another's is the same as none."""
-    may_read = principal.may("contribute") or principal.may("read-own-originals")
-    if principal.member_id is None or not may_read:
-        raise NotFound
-    rows = File.objects.select_for_update(of=("self",)) if lock else File.objects.all()
-    row = rows.filter(pk=file_id, member_id=principal.member_id).first()
-    if row is None:
-        raise NotFound
-    return row
 
 
 def open_body(principal: Principal, file_id: UUID, *, most: int) -> bytes | None:

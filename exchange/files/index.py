@@ -12,10 +12,11 @@ from uuid import UUID
 
 import orjson
 
-from exchange.files import sealed, words
+from exchange.files import sealed
 from exchange.policy import bonds, facts
 from exchange.policy.parts import Knots, Numbers
 
+_PREFIX = "index-"
 _ARRAYS = "names signatures joins octets leaves refs referring values stating".split()
 
 
@@ -57,10 +58,11 @@ class Index:
         return int.from_bytes(blake2b(data, digest_size=8, key=self.file_id.bytes).digest())
 
 
-def load(file_id: UUID, member_id: UUID) -> Index:
-    """The index as it was left; a new one where nothing was kept."""
-    kept = sealed.get(file_id, member_id, words.INDEX)
+def load(file_id: UUID, member_id: UUID, *, read: int) -> Index:
+    """The index as it was when so much was read; others were left by who died before a commit."""
     index = Index(file_id)
+    sealed.drop_others(file_id, keep=_suffix(read))
+    kept = sealed.get(file_id, member_id, _suffix(read)) if read else None
     if kept is None:
         return index
     head, _, rest = kept.partition(b"\n")
@@ -74,10 +76,15 @@ def load(file_id: UUID, member_id: UUID) -> Index:
 
 
 def save(index: Index, member_id: UUID) -> None:
-    """Keep it; what was kept before stands until all of this does."""
+    """Keep it beside what was kept before, which stands until the row says that more is read."""
     columns = [column.tobytes() for column in _columns(index)]
     head = orjson.dumps({"state": index.state, "sizes": [len(one) for one in columns]})
-    sealed.put(index.file_id, member_id, words.INDEX, b"\n".join((head, b"".join(columns))))
+    body = b"\n".join((head, b"".join(columns)))
+    sealed.put(index.file_id, member_id, _suffix(index.state["offset"]), body)
+
+
+def _suffix(read: int) -> str:
+    return f"{_PREFIX}{read}"
 
 
 def _columns(index: Index) -> Iterator[Numbers]:

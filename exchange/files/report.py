@@ -5,7 +5,7 @@ from datetime import datetime
 from uuid import UUID
 
 from exchange.files import words
-from exchange.files.asking import own
+from exchange.files.owned import own
 from exchange.files.words import Line, Page, Status
 from exchange.models import File, FileFault, FilePart
 from exchange.proof.refused import Refused

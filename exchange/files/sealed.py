@@ -174,6 +174,14 @@ def drop(file_id: UUID) -> None:
         path.unlink(missing_ok=True)
 
 
+def drop_others(file_id: UUID, *, keep: str) -> None:
+    """Of what lies beside a file under a name like this, keep this alone."""
+    like = keep.rpartition("-")[0]
+    for path in settings.FILES_DIR.glob(f"{file_id}.{like}-*"):
+        if path != path_of(file_id, keep):
+            path.unlink(missing_ok=True)
+
+
 def lying(*, before: datetime) -> Iterator[UUID]:
     """The files that lie here since before a moment, whether or not a row names them."""
     folder: Path = settings.FILES_DIR

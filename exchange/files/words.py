@@ -15,7 +15,6 @@ TOLD = timedelta(days=90)
 OPEN = (File.State.CHOSEN, File.State.WAITING, File.State.READING, File.State.TAKING)
 UNDER_WAY = (File.State.WAITING, File.State.READING, File.State.TAKING)
 CONVERTED = "stix"
-INDEX = "index"
 
 
 @dataclass(frozen=True, slots=True)

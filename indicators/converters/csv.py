@@ -4,22 +4,19 @@ Pure: the moment and the namespace of ids are passed in. Only columns that are l
 read, and none of them is free text: a formula in a cell is no value of any kind, so it is a fault.
 """
 
-import csv
-import io
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid5
 
 from exchange.proof.refused import Refused
-from indicators.converters import form
+from indicators.converters import form, rows
 from indicators.stix import vocab
 
 MOST_ROWS = 20_000
-LONGEST_CELL = 2_000
 MOST_FAULTS = 100
 # What a column is called, in files as they come from others.
 NAMES: Mapping[str, tuple[str, ...]] = {
@@ -81,76 +78,85 @@ def is_table(name: str, body: bytes) -> bool:
     return name.lower().endswith((".csv", ".tsv")) and body.lstrip()[:1] not in (b"{", b"[")
 
 
-def read(body: bytes, *, namespace: UUID, now: datetime) -> Table:
+def read(
+    body: bytes, *, namespace: UUID, now: datetime, columns: Sequence[str] | None = None
+) -> Table:
     """One indicator for each row; Refused for what is no table with a column of values.
 
     The id follows from namespace and value: the same value in the next file is the same object.
+    What each column is, its name says, unless that is given.
     """
-    lines = _lines(body)
-    columns = _columns(next(lines, []))
-    if "value" not in columns:
-        raise Refused("csv.columns", "The first row names no column `value`.", "file")
+    written = rows.form_of(body[: rows.HEAD])
+    lines = rows.rows(lambda start, size: body[start : start + size], written)
+    first = next(lines, None)
+    names = chosen(first.cells if first is not None else [], columns)
     made: dict[str, Mapping[str, Any]] = {}
     kinds: dict[str, int] = {}
     faults: list[Fault] = []
     faulty = 0
-    for number, cells in enumerate(lines, start=2):
-        if number > MOST_ROWS + 1:
+    for line in lines:
+        if line.number > MOST_ROWS + 1:
             raise Refused("csv.rows", f"A table has at most {MOST_ROWS:,} rows.", "file")
-        if not any(cell.strip() for cell in cells):
+        found = of_row(names, line.number, line.cells, namespace=namespace, now=now)
+        if found is None:
             continue
-        try:
-            row, obj = _object(_named(columns, cells), namespace=namespace, now=now)
-            if obj["id"] in made:
-                raise _Wrong("value", "The same value stands in an earlier row.")
-        except _Wrong as wrong:
+        if isinstance(found, Made) and found.obj["id"] in made:
+            found = Fault(line.number, "value", "The same value stands in an earlier row.")
+        if isinstance(found, Fault):
             faulty += 1
             if len(faults) < MOST_FAULTS:
-                faults.append(Fault(number, wrong.column, wrong.sentence))
+                faults.append(found)
             continue
-        made[obj["id"]] = obj
-        kinds[row.kind] = kinds.get(row.kind, 0) + 1
+        made[found.obj["id"]] = found.obj
+        kinds[found.kind] = kinds.get(found.kind, 0) + 1
     return Table(
         objects=tuple(made.values()),
-        columns=tuple(name for name in columns if name),
-        unread=columns.count(""),
+        columns=tuple(name for name in names if name),
+        unread=names.count(""),
         kinds=tuple((form.KINDS[kind], count) for kind, count in sorted(kinds.items())),
         faults=tuple(faults),
         faulty=faulty,
     )
 
 
-def _lines(body: bytes) -> Iterator[list[str]]:
-    try:
-        text = body.decode("utf-8-sig")  # spreadsheets write a mark before the first column
-    except UnicodeDecodeError:
-        raise Refused("csv.encoding", "The table is not UTF-8.", "file") from None
-    if "\x00" in text:
-        raise Refused("csv.nul", "The table holds a NUL character.", "file")
-    head = text.split("\n", 1)[0]
-    between = max(",;\t", key=head.count)
-    try:
-        for cells in csv.reader(io.StringIO(text, newline=""), delimiter=between, strict=True):
-            if any(len(cell) > LONGEST_CELL for cell in cells):
-                long = f"A cell has at most {LONGEST_CELL:,} characters."
-                raise Refused("csv.cell", long, "file")
-            yield cells
-    except csv.Error:
-        raise Refused(
-            "csv.form", "The table cannot be read: is a quote left open?", "file"
-        ) from None
+@dataclass(frozen=True, slots=True)
+class Made:
+    """The object of one row, and which kind of value it has."""
+
+    kind: str
+    obj: Mapping[str, Any] = field(repr=False)
 
 
-def _columns(head: Sequence[str]) -> list[str]:
-    """What each column is; nothing for one that is not read, and each once."""
-    known = {name: column for column, names in NAMES.items() for name in names}
-    found: list[str] = []
-    for cell in head:
-        column = known.get(re.sub(r"[_\s-]+", " ", cell).strip().lower(), "")
-        if column and column in found:
-            raise Refused("csv.columns", f"Two columns are meant as `{column}`.", "file")
-        found.append(column)
+def of_row(
+    columns: Sequence[str], number: int, cells: Sequence[str], *, namespace: UUID, now: datetime
+) -> Made | Fault | None:
+    """What one row says; nothing of an empty one."""
+    if not any(cell.strip() for cell in cells):
+        return None
+    try:
+        row, obj = _object(_named(columns, cells), namespace=namespace, now=now)
+    except _Wrong as wrong:
+        return Fault(number, wrong.column, str(wrong))
+    return Made(row.kind, obj)
+
+
+def chosen(head: Sequence[str], columns: Sequence[str] | None) -> list[str]:
+    """What each column is, as it was chosen or as its name says; each once, one with the values."""
+    found = guess(head) if columns is None else list(columns)
+    if len(found) != len(head) or not set(found) <= {*NAMES, ""}:
+        raise Refused("csv.columns", "The columns are not those of the first row.", "file")
+    for name in NAMES:
+        if found.count(name) > 1:
+            raise Refused("csv.columns", f"Two columns are meant as `{name}`.", "file")
+    if "value" not in found:
+        raise Refused("csv.columns", "The first row names no column `value`.", "file")
     return found
+
+
+def guess(head: Sequence[str]) -> list[str]:
+    """What each column seems to be, by its name; nothing for one that is not read."""
+    known = {name: column for column, names in NAMES.items() for name in names}
+    return [known.get(re.sub(r"[_\s-]+", " ", cell).strip().lower(), "") for cell in head]
 
 
 def _named(columns: Sequence[str], cells: Sequence[str]) -> dict[str, str]:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exchange.proof.refused import Refused
-from indicators.converters import csv
+from indicators.converters import csv, rows
 from indicators.stix.validate import problems
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -71,7 +71,7 @@ def test_a_row_that_cannot_be_read_is_named_and_the_others_stand(row: str, colum
         (b"", "csv.columns"),
         (b"name,remark\na,b\n", "csv.columns"),
         (b"value,ioc\na.example,b.example\n", "csv.columns"),
-        (b"value\n\xff\xfe\n", "csv.encoding"),
+        (b"value\n\x81\n", "csv.encoding"),
         (b"value\na\x00b\n", "csv.nul"),
         (b'value\n"cut in the mid', "csv.form"),
         (b"value\n" + b"a" * 2_001, "csv.cell"),
@@ -79,12 +79,47 @@ def test_a_row_that_cannot_be_read_is_named_and_the_others_stand(row: str, colum
         (b"value\n" + b"\n" * 20_001, "csv.rows"),
         (b"PK\x03\x04zip", "csv.columns"),
     ],
-    ids=["empty", "no value", "two", "latin", "nul", "cut", "long", "huge", "rows", "zip"],
+    ids=["empty", "no value", "two", "no text", "nul", "cut", "long", "huge", "rows", "zip"],
 )
 def test_what_is_no_table_is_refused_whole(body: bytes, code: str) -> None:
     with pytest.raises(Refused) as refused:
         read(body)
     assert refused.value.code == code
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+@pytest.mark.parametrize("between", [",", ";", "\t", "|"])
+def test_encoding_and_mark_between_cells_are_seen(encoding: str, between: str) -> None:
+    text = between.join(("Größe", "value", "type")) + "\r\n" + between.join(("é", "203.0.113.0/24"))
+    table = read((text + between + "range\r\n").encode(encoding))
+    assert (table.columns, table.unread, table.faulty) == (("value", "type"), 1, 0)
+    assert len(table.objects) == 1
+
+
+def test_rows_are_found_again_where_they_stand() -> None:
+    text = 'value,note\n203.0.113.0/24,"two\nlines, ""quoted"""\n\nrelay.example,ü\n'
+    for encoding in ("utf-8", "utf-16"):
+        body = text.encode(encoding)
+        form = rows.form_of(body)
+
+        def piece(start: int, size: int, body: bytes = body) -> bytes:
+            return body[start : start + size]
+
+        found = list(rows.rows(piece, form))
+        assert [one.number for one in found] == [1, 2, 3, 4]
+        again = [rows.row_of(piece(one.offset, one.octets), form) for one in found]
+        assert again == [one.cells for one in found]
+        late = list(rows.rows(piece, form, offset=found[2].offset, number=2))
+        assert late == found[2:]
+
+
+def test_columns_may_be_chosen_otherwise_than_they_are_called() -> None:
+    body = b"a,b,value\n1,relay.example,x\n"
+    table = csv.read(body, namespace=AURORA, now=NOW, columns=("confidence", "value", ""))
+    assert table.objects[0]["confidence"] == 1
+    for wrong in (("value",), ("", "", ""), ("value", "value", ""), ("value", "odd", "")):
+        with pytest.raises(Refused):
+            csv.read(body, namespace=AURORA, now=NOW, columns=wrong)
 
 
 def test_the_same_value_is_the_same_object_and_another_members_is_another() -> None:

@@ -11,7 +11,7 @@ from django.conf import LazySettings
 
 from exchange import files
 from exchange.files import reading, sealed
-from exchange.models import File, FilePart, Outcome
+from exchange.models import ColumnMapping, File, FilePart, Outcome
 from exchange.proof.refused import Forbidden, NotFound, Refused
 from indicators.models import Contribution, Version
 from members.auth import Principal
@@ -368,4 +368,83 @@ def test_a_full_disk_is_said_and_leaves_nothing(
     with pytest.raises(Refused) as refused:
         files.receive(way.cast.as_(way.cast.ana), announced=5)
     assert refused.value.code == "file.room"
+    assert lying(settings) == []
+
+
+TABLE = (
+    b"value,type,remark\n203.0.113.0/24,range,CANARY\nnot a value,,\nrelay.example,,\n"
+    b"198.51.100.0/24,,\n\n=SUM(A1),,\nlast.example,,\n"
+)
+
+
+def test_the_rows_of_a_table_are_taken_and_those_that_cannot_be_read_are_told(
+    way: Way, small_parts: None, settings: LazySettings
+) -> None:
+    sent = hand_in(way, TABLE, name="seen.csv")
+    assert File.objects.get(pk=sent).kind == "table"
+    take(sent)
+    sharing.sequence(now=NOON)
+    found = status(way, sent)
+    assert (found.state, found.total, found.successes, found.failures) == ("complete", 6, 4, 2)
+    lines = told(way, sent)
+    assert [(one.place, one.success) for one in lines] == [
+        (3, False), (7, False), (2, True), (4, True), (5, True), (8, True)
+    ]  # fmt: skip
+    assert not any("SUM" in one.message or "not a value" in one.message for one in lines)
+    assert lying(settings) == []
+    again = hand_in(way, TABLE.replace(b"CANARY", b"other"), name="seen.csv")
+    take(again)
+    assert status(way, again).successes == 4
+    assert Version.objects.count() == 4
+
+
+def test_a_table_is_read_as_its_member_said_for_that_first_row(way: Way) -> None:
+    body = b"Adresse;Notiz\n203.0.113.0/24;relay.example\n"
+    ana, ben = way.cast.as_(way.cast.ana), way.cast.as_(way.cast.ben)
+    with pytest.raises(Refused) as refused:
+        hand_in(way, body, name="seen.csv")
+    assert refused.value.code == "csv.columns"
+    chosen = choose(ana, body, name="seen.csv")
+    seen = files.look(ana, chosen)
+    assert (seen.head, seen.columns, seen.between) == (("Adresse", "Notiz"), ("", ""), "semicolon")
+    assert seen.samples == (("203.0.113.0/24", "relay.example"),)
+    made = files.remember(ana, seen.head, ("value", ""), now=NOON)
+    files.send(ana, chosen, files.Sent(way.circle.id, sharing.BASIS), now=NOON)
+    take(chosen)
+    assert status(way, chosen).successes == 1
+    files.change(ana, made, ("", "value"), now=NOON)
+    assert [one.columns for one in files.remembered(ana)] == [("", "value")]
+    assert files.remembered(ben) == ()
+    with pytest.raises(NotFound):
+        files.forget(ben, made)
+    row = ColumnMapping.objects.get()
+    assert b"Adresse" not in bytes(row.sealed)
+    files.forget(ana, made)
+    assert files.remembered(ana) == ()
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b"value" + b",x" * 999 + b"\n203.0.113.0/24\n", "csv.columns"),
+        (b"value\n" + b"a" * 5_000_000, "csv.form"),
+        (b'value\n"203.0.113.0/24\n' + b"b\n" * 200_000, "csv.form"),
+        (b"value\n", "file.nothing"),
+        (b"value\n\x00\n", "csv.nul"),
+    ],
+)
+def test_what_is_no_table_leaves_nothing(
+    way: Way, settings: LazySettings, body: bytes, code: str
+) -> None:
+    try:
+        sent = hand_in(way, body, name="seen.csv")
+    except Refused as refused:
+        found = refused.code
+        for path in lying(settings):  # chosen, and not sent
+            path.unlink()
+    else:
+        take(sent)
+        found = status(way, sent).code
+    assert found == code
+    assert not Contribution.objects.exists()
     assert lying(settings) == []
