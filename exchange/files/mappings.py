@@ -131,7 +131,7 @@ def one(principal: Principal, mapping_id: UUID) -> Mapping:
 def forget(principal: Principal, mapping_id: UUID) -> None:
     """Read tables with that first row by the names of their columns again."""
     found = one(principal, mapping_id)
-    ColumnMapping.objects.filter(pk=found.id, member_id=principal.member_id).delete()
+    ColumnMapping.objects.filter(pk=found.id).delete()
 
 
 def columns_of(principal: Principal, body: bytes) -> tuple[str, ...] | None:

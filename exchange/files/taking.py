@@ -13,7 +13,7 @@ from django.db.models import Exists, F, OuterRef, Q
 
 from exchange import contribute
 from exchange.celery import nudge
-from exchange.files import reading, sealed, words
+from exchange.files import converting, reading, sealed, words
 from exchange.models import File, FilePart
 from exchange.proof.refused import Refused
 from indicators.models import Item
@@ -90,7 +90,11 @@ def _read(file_id: UUID, *, now: datetime) -> None:
         return
     try:
         with transaction.atomic():
-            if reading.read_on(row, now=now):
+            if row.kind == File.Kind.MISP and row.converted is None:
+                converting.convert(row)
+                row.moved_at, row.tries = now, 0
+                row.save(update_fields=["moved_at", "tries"])
+            elif reading.read_on(row, now=now):
                 reading.cut(row, now=now)
     except Refused as refused:
         log.info("file.refused", file=str(file_id), code=refused.code)
