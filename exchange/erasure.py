@@ -163,8 +163,8 @@ def _record(erasure_id: UUID, *, now: datetime) -> bool:
     )
     if row is None:
         return False
-    for object_id in row.objects_erased:
-        legalholds.demand_free(object_id)
+    if any(legalholds.stops(object_id) is not None for object_id in row.objects_erased):
+        return False  # held since: it waits until the hold is lifted
     fields = {"what": SLOTS, "ground": row.ground}
     audit = {"erasure": str(row.id)}
     if row.objects_erased:

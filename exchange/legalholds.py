@@ -129,10 +129,10 @@ def listed(principal: Principal) -> tuple[Row, ...]:
     return tuple(sorted(found, key=lambda row: row.lifted_at is not None))
 
 
-def stops(object_id: UUID) -> tuple[UUID, datetime, bool] | None:
+def stops(object_id: UUID, *, is_clock: bool = False) -> tuple[UUID, datetime, bool] | None:
     """The hold that stops the erasure of this object: which, since when, is it the forum's."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT * FROM weir_held_legally(%s)", [object_id])
+        cursor.execute("SELECT * FROM weir_held_legally(%s, %s)", [object_id, is_clock])
         found: tuple[UUID, datetime, bool] | None = cursor.fetchone()
     return found
 

@@ -15,6 +15,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import orjson
+import structlog
 from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import QuerySet
@@ -26,6 +27,7 @@ from exchange.policy import observables, tokens
 from exchange.policy.observables import Value
 from exchange.proof import jcs, oprf
 from exchange.proof.refused import Forbidden, NotFound, Refused
+from exchange.telemetry import count as count_one
 from indicators import store
 from indicators.models import ForumObject, Observable, Original
 from members.auth import Principal
@@ -40,6 +42,8 @@ PAGE = 100
 _CHUNK = 2_000
 _CHUNKS = 10  # of originals, in one call of the worker
 _State = PersonRequest.State
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,10 +203,14 @@ def work(*, now: datetime) -> int:
     for pk, state, searched_at in list(
         rows.order_by("asked_at").values_list("id", "state", "searched_at")
     ):
-        if state == _State.APPROVED:
-            done += _do(pk, now=now)
-        elif searched_at is None:
-            done += _search(pk, now=now)
+        try:
+            if state == _State.APPROVED:
+                done += _do(pk, now=now)
+            elif searched_at is None:
+                done += _search(pk, now=now)
+        except Refused as refused:  # one that cannot go on stops no other
+            count_one("persons.refused")
+            log.warning("person.refused", request=str(pk), code=refused.code)
     return done
 
 

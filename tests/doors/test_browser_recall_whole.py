@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.doors.test_browser_desk import CHROMIUM, Desk, browser_type_launch_args, reloaded
-from tests.running import Running, exchange, wait_for
+from tests.running import Running, exchange, manage, wait_for
 from tests.shell.sharing import range_indicator, stamp
 
 __all__ = ["browser_type_launch_args"]
@@ -22,6 +22,16 @@ os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium here")
 HOLDING = "/taxii2/forum/collections/circle-relay-watch/objects/"
 NOTE = "It names a public resolver."
+# What the clock of the workers does each minute, some minutes long.
+MINUTES = """
+import time
+from django.utils import timezone
+from exchange import erasure, persons, recall
+for _ in range(12):
+    now = timezone.now()
+    persons.work(now=now), recall.tell_waiting(now=now), erasure.work(now=now)
+    time.sleep(1)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +132,42 @@ def test_a_recall_is_seen_through_to_the_last_acknowledgement(
     assert not any(value in text for text in texts)
     with desk.page_of("Ben") as page:
         webhook(page, running, "Resume")
+
+
+def test_a_persons_erasure_is_carried_out_by_the_workers_and_the_ledger_stays_whole(
+    browser: Browser, running: Running
+) -> None:
+    """Abel enters it, Alma approves; each process has its own rights in the database."""
+    person, value = "Heron Nightingale", "203.0.113.128/26"
+    desk = Desk(browser, running, 1280)
+    now = stamp(datetime.now(UTC))
+    obj = range_indicator(value, created=now, modified=now, valid_from=now, description=person)
+    running.contribute([obj], alias="inbox-relay-watch")
+    wait_for("held by Borealis", lambda: held(running, value))
+    name = str(held(running, value)[0]["id"])
+    with desk.page_of("Abel") as page:
+        page.goto(f"{running.base_url}/requests/")
+        page.get_by_label("that it be erased").check()
+        page.get_by_label("By what they are found").fill(person.upper())
+        page.get_by_label("Reason").fill("By letter of 3 November.")
+        page.get_by_role("button", name="Search").click()
+        wait_for("found", lambda: "1 found" in reloaded(page))
+        request = page.url
+    with desk.page_of("Alma") as page:
+        page.goto(request)
+        expect(page.get_by_text("Borealis")).to_be_visible()
+        page.get_by_label("Reason").fill("The law gives it to them.")
+        page.get_by_role("button", name="Approve").click()
+        expect(page.get_by_text("Decided, and recorded.")).to_be_visible()
+        manage({**running.env, "DATABASE_ROLE": "worker"}, "shell", "-c", MINUTES)
+        wait_for("done", lambda: ">done<" in reloaded(page))
+        expect(page.get_by_text("received it; its bytes are erased here").first).to_be_visible()
+    _, answer = running.get(f"{HOLDING}?match[id]={name}", by="Borealis")
+    (copy,) = json.loads(answer)["objects"]
+    assert copy["revoked"] is True
+    manage({**running.env, "DATABASE_ROLE": "owner"}, "ledger_check", "--full")
+    manage({**running.env, "DATABASE_ROLE": "worker"}, "retention", "--dry-run")
+    manage({**running.env, "DATABASE_ROLE": "worker"}, "retention")
 
 
 @pytest.mark.parametrize(("width", "value"), [(390, "203.0.113.64/26"), (1280, "198.51.100.64/26")])

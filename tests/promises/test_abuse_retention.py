@@ -158,6 +158,32 @@ def test_a_hold_of_one_member_does_not_keep_anothers_things(way: Way) -> None:
     assert set(ServedNote.objects.values_list("recipient_id", flat=True)) == {way.cast.borealis.id}
 
 
+def test_a_member_cannot_stop_anothers_erasure_by_a_hold_of_its_own(way: Way) -> None:
+    """Nor does the other learn of it; the clock that would age the bytes out does stop."""
+    one = range_indicator()
+    way.pass_on(one)
+    LegalHold.objects.create(
+        kind="member",
+        member=way.cast.borealis,
+        sealed_reason=b"x",
+        of_forum=False,
+        user=way.cast.ben,
+        at=NOON,
+    )
+    target = object_of(one)
+    assert legalholds.stops(target) is None
+    assert legalholds.stops(target, is_clock=True) is not None
+    order(way, target, by=way.cast.alma)
+    tell()
+    with acting(Acting(), role="worker"):
+        done = retention.work(now=NOON + 9_000 * DAY)
+    assert "renditions" not in done
+    legalholds.place(
+        way.cast.as_(way.cast.dora), Wanted("member", "borealis"), reason=WHY, now=NOON
+    )
+    assert legalholds.stops(target) is not None  # the forum's counsel may hold what one received
+
+
 # --- to search people ----------------------------------------------------------------------------
 
 

@@ -142,20 +142,26 @@ CREATE OR REPLACE FUNCTION weir_recalls_open(told_before timestamptz, most integ
     #variable_conflict use_column
     DECLARE
         officer boolean := weir_acts_as('forum-officer');
+        counsel boolean := weir_acts_as('forum-counsel');
     BEGIN
         RETURN QUERY
-        SELECT r.id, r.object_id, object.stix_type, r.reason, r.told_at, who.name,
-            CASE WHEN officer THEN seen.escalated_at END, weir_passed_over(part.id)
-        FROM exchange_following seen
-        JOIN exchange_recall r ON r.id = seen.recall_id AND r.told_at < told_before
-        JOIN indicators_forumobject object ON object.id = r.object_id
-        JOIN exchange_releaserecipient part ON part.id = seen.part_id
-        JOIN members_member who ON who.id = seen.recipient_id AND who.state <> 'left'
-        WHERE seen.acknowledged_at IS NULL
-          AND NOT EXISTS (SELECT 1 FROM weir_taken(part.id))
-          AND ((officer AND seen.is_told)
-               OR (part.told_here AND weir_may_recall(r.object_id)))
-        ORDER BY r.told_at, who.name LIMIT most;
+        WITH mine AS MATERIALIZED (
+            SELECT r.id, r.object_id, object.stix_type, r.reason, r.told_at, who.name,
+                seen.escalated_at, part.id AS part_id
+            FROM exchange_following seen
+            JOIN exchange_recall r ON r.id = seen.recall_id AND r.told_at < told_before
+            JOIN indicators_forumobject object ON object.id = r.object_id
+            JOIN exchange_releaserecipient part ON part.id = seen.part_id
+            JOIN members_member who ON who.id = seen.recipient_id AND who.state <> 'left'
+            WHERE seen.acknowledged_at IS NULL
+              AND ((officer AND seen.is_told)
+                   OR (part.told_here AND (counsel OR object.member_id = weir_member())))
+            ORDER BY r.told_at, who.name LIMIT most
+        )
+        SELECT mine.id, mine.object_id, mine.stix_type, mine.reason, mine.told_at, mine.name,
+            CASE WHEN officer THEN mine.escalated_at END, weir_passed_over(mine.part_id)
+        FROM mine WHERE NOT EXISTS (SELECT 1 FROM weir_taken(mine.part_id))
+        ORDER BY mine.told_at, mine.name;
     END
     $$;
 REVOKE ALL ON FUNCTION weir_recalls_open(timestamptz, integer) FROM PUBLIC;
@@ -326,13 +332,14 @@ GRANT EXECUTE ON FUNCTION weir_who_has(uuid) TO weir_web;
 -- The legal hold that stops an erasure, if one does: of the object, its contribution, a member
 -- whom it concerns, or its time.
 CREATE OR REPLACE FUNCTION weir_legal_hold(
-        parties uuid[], target uuid, given uuid, moment timestamptz) RETURNS uuid
+        parties uuid[], target uuid, given uuid, moment timestamptz,
+        of_forum_only boolean DEFAULT false) RETURNS uuid
     LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = public, pg_temp
     AS $$
     BEGIN
         RETURN (
             SELECT hold.id FROM exchange_legalhold hold
-            WHERE hold.lifted_at IS NULL
+            WHERE hold.lifted_at IS NULL AND (hold.of_forum OR NOT of_forum_only)
               AND (hold.since IS NULL OR moment >= hold.since)
               AND (hold.until IS NULL OR moment <= hold.until)
               AND (hold.member_id IS NULL OR hold.member_id = ANY (parties))
@@ -344,11 +351,13 @@ CREATE OR REPLACE FUNCTION weir_legal_hold(
             ORDER BY hold.at LIMIT 1);
     END
     $$;
-REVOKE ALL ON FUNCTION weir_legal_hold(uuid[], uuid, uuid, timestamptz) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION weir_legal_hold(uuid[], uuid, uuid, timestamptz) TO weir_worker;
+REVOKE ALL ON FUNCTION weir_legal_hold(uuid[], uuid, uuid, timestamptz, boolean) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION weir_legal_hold(uuid[], uuid, uuid, timestamptz, boolean) TO weir_worker;
 
--- The same for one object and all that it was contributed with; by name and role, for a refusal.
-CREATE OR REPLACE FUNCTION weir_held_legally(target uuid)
+-- The same for one object; by name and side, for a refusal. A clock is stopped by a recipient's hold
+-- too: what it received may be evidence of its own. An act of erasure is not, for one member would
+-- then stop another's, and tell it by the refusal that it has a case.
+CREATE OR REPLACE FUNCTION weir_held_legally(target uuid, is_clock boolean)
     RETURNS TABLE (id uuid, at timestamptz, of_forum boolean)
     LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = public, pg_temp
     AS $$
@@ -356,14 +365,16 @@ CREATE OR REPLACE FUNCTION weir_held_legally(target uuid)
         RETURN QUERY
         SELECT hold.id, hold.at, hold.of_forum FROM exchange_legalhold hold
         WHERE hold.id IN (
-            SELECT weir_legal_hold(
-                -- Who has it is concerned too: what one received may be evidence of its own.
-                ARRAY[object.member_id] || ARRAY(
-                    SELECT DISTINCT part.recipient_id FROM exchange_rendition said
-                    JOIN exchange_releaseitem item ON item.rendition_id = said.id
-                    JOIN exchange_releaserecipient part ON part.release_id = item.release_id
-                    WHERE said.object_id = target AND part.recipient_id IS NOT NULL),
-                target, version.contribution_id, given.received_at)
+            SELECT coalesce(
+                weir_legal_hold(
+                    ARRAY[object.member_id], target, version.contribution_id, given.received_at),
+                weir_legal_hold(
+                    ARRAY(
+                        SELECT DISTINCT part.recipient_id FROM exchange_rendition said
+                        JOIN exchange_releaseitem item ON item.rendition_id = said.id
+                        JOIN exchange_releaserecipient part ON part.release_id = item.release_id
+                        WHERE said.object_id = target AND part.recipient_id IS NOT NULL),
+                    target, version.contribution_id, given.received_at, NOT is_clock))
             FROM indicators_forumobject object
             JOIN indicators_version version ON version.object_id = object.id
             JOIN indicators_contribution given ON given.id = version.contribution_id
@@ -371,8 +382,8 @@ CREATE OR REPLACE FUNCTION weir_held_legally(target uuid)
         ORDER BY hold.at LIMIT 1;
     END
     $$;
-REVOKE ALL ON FUNCTION weir_held_legally(uuid) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION weir_held_legally(uuid) TO weir_worker, weir_web;
+REVOKE ALL ON FUNCTION weir_held_legally(uuid, boolean) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION weir_held_legally(uuid, boolean) TO weir_worker, weir_web;
 
 -- What a legal hold on a campaign covers: it, what was contributed with it, and, of the forum's,
 -- what refers to it.
@@ -521,7 +532,7 @@ CREATE OR REPLACE FUNCTION weir_spent_objects(before timestamptz, most integer)
               JOIN exchange_releaseitem item ON item.rendition_id = said.id
               JOIN exchange_kept k ON k.item_id = item.id
               WHERE said.object_id = object.id AND NOT said.takes_back)
-          AND NOT EXISTS (SELECT 1 FROM weir_held_legally(object.id))
+          AND NOT EXISTS (SELECT 1 FROM weir_held_legally(object.id, true))
         LIMIT most;
     END
     $$;
