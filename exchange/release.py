@@ -5,7 +5,7 @@ sequencer has numbered it under a published checkpoint, never before.
 """
 
 from collections import defaultdict
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from secrets import SystemRandom
@@ -48,10 +48,10 @@ class _Act:
     others: dict[UUID, audiences.InForce] = field(default_factory=dict)
 
 
-def open_windows(*, now: datetime) -> int:
+def open_windows(*, now: datetime, before_each: Callable[[], None] = lambda: None) -> int:
     """Release everything that is due, each contribution in a transaction of its own.
 
-    The order says nothing: it is drawn anew each time.
+    The order says nothing: it is drawn anew each time. `before_each` may keep it waiting.
     """
     set_free(now=now)
     is_live = Q(version__object__state=ForumObject.State.LIVE)
@@ -69,7 +69,11 @@ def open_windows(*, now: datetime) -> int:
     ids |= set(freed.values_list("outcome__contribution_id", flat=True))
     shuffled = list(ids)
     SystemRandom().shuffle(shuffled)
-    return sum(release_contribution(contribution_id, now=now) for contribution_id in shuffled)
+    written = 0
+    for contribution_id in shuffled:
+        before_each()
+        written += release_contribution(contribution_id, now=now)
+    return written
 
 
 def is_due(contribution_id: UUID, *, now: datetime) -> bool:

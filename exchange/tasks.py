@@ -81,7 +81,7 @@ def start_policies() -> None:
 @app.task(name="exchange.tasks.open_windows")
 def open_windows() -> None:
     """Release what is due."""
-    release.open_windows(now=timezone.now())
+    release.open_windows(now=timezone.now(), before_each=ledger.Pace().wait)
 
 
 @app.task(name="exchange.tasks.tell_recalls")

@@ -3,6 +3,7 @@
 from exchange.ledger.intake import enter_release, record, row_of
 from exchange.ledger.keys import announce, is_known, jwks, vkeys
 from exchange.ledger.naming import origin
+from exchange.ledger.pace import Pace
 from exchange.ledger.reading import (
     MOST_OPENINGS,
     checkpoint,
@@ -27,6 +28,7 @@ from exchange.ledger.witnesses import Witnessed, cosign, witnessed
 
 __all__ = [
     "MOST_OPENINGS",
+    "Pace",
     "Witnessed",
     "announce",
     "checkpoint",

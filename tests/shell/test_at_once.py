@@ -1,5 +1,7 @@
 """What waits for no window leaves with its intake, and what is small never stands behind more."""
 
+import threading
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -15,9 +17,10 @@ from django.conf import LazySettings
 from django.db import connection
 from pytest_django import DjangoCaptureOnCommitCallbacks
 
-from exchange import contribute
+from exchange import contribute, ledger, release
 from exchange.celery import QUEUES, app, keep_connection
-from exchange.models import Release
+from exchange.ledger import pace
+from exchange.models import LedgerIntake, Release
 from tests.shell.sharing import (
     NOON,
     Way,
@@ -119,3 +122,49 @@ def backend() -> int:
         cursor.execute("SELECT pg_backend_pid()")
         (pid,) = cursor.fetchone()
     return int(pid)
+
+
+def queue_up(count: int) -> None:
+    """So many parts in the ledger's queue."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO ledger_intake (kind, ref) SELECT 'release', generate_series(1, %s)",
+            [count],
+        )
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_long_window_waits_while_the_sequencer_has_much_to_do() -> None:
+    """Else what leaves at once would stand behind all that a window lets go."""
+    queue_up(pace.MOST + 100)
+
+    def empty() -> None:
+        for _ in range(3):
+            time.sleep(0.1)
+            LedgerIntake.objects.filter(
+                id__in=LedgerIntake.objects.order_by("id").values("id")[:50]
+            ).delete()
+        connection.close()
+
+    sequencer = threading.Thread(target=empty)
+    sequencer.start()
+    ledger.Pace().wait()
+    assert LedgerIntake.objects.count() <= pace.MOST
+    sequencer.join()
+
+
+def test_where_the_sequencer_is_away_a_window_does_not_wait_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pace, "_PATIENCE", 0.05)
+    queue_up(pace.MOST + 1)
+    one = ledger.Pace()
+    one.wait()
+    assert one.is_away
+
+
+def test_what_a_window_lets_go_is_paced(way: Way) -> None:
+    way.give(domain_indicator(), now=NOON)
+    asked: list[int] = []
+    assert release.open_windows(now=NOON, before_each=lambda: asked.append(1))
+    assert asked == [1]
