@@ -34,6 +34,17 @@ def test_the_policy_benchmark_prints_ratios_and_what_they_were_made_of() -> None
     assert left == []
 
 
+def test_the_intake_benchmark_follows_the_memory_of_each_worker() -> None:
+    with tempfile.TemporaryDirectory(prefix="weir-b-") as room:
+        done = bench("intake", "--objects", "40", room=Path(room))
+        left = list(Path(room).iterdir())
+    figures = re.findall(r"most memory of each process after +(\d+) objects: ", done.stdout)
+    assert figures == [str(4 * tenth) for tenth in range(1, 11)], done.stderr
+    assert re.search(r"objects, by what both cores compute for them .* bar 5,000", done.stdout)
+    assert re.search(r"Contribution to release of 40 indicators, 100 members", done.stdout)
+    assert left == []
+
+
 def test_a_benchmark_that_does_not_exist_is_said_to() -> None:
     with tempfile.TemporaryDirectory(prefix="weir-b-") as room:
         done = bench("sorting", room=Path(room))

@@ -5,8 +5,9 @@ from datetime import datetime
 
 from django.db import connection
 
+from exchange import search
 from exchange.management.bench import forum, material
-from exchange.models import FloorPolicy
+from exchange.models import FloorPolicy, Rendition
 from exchange.policy import decide, render, terms, tokens
 from exchange.policy.outcomes import Context
 from members import credentials, onboarding
@@ -38,6 +39,18 @@ SELECT %(base)s + i, stix_id, 'indicator', modified, convert_to(
         replace(replace(%(template)s, %(id)s, stix_id), %(modified)s, modified), 'UTF8'),
     sha256(stix_id::bytea), sha256(stix_id::bytea), is_old, false
 FROM seeded
+"""
+_ENTRIES = """
+INSERT INTO exchange_searchentry
+    (rendition_id, stix_type, kind, phases, words, confidence, valid_from, valid_until)
+SELECT %(base)s + i, 'indicator', entry.kind, entry.phases, entry.words, entry.confidence,
+    entry.valid_from, entry.valid_until
+FROM seeded, exchange_searchentry entry WHERE entry.rendition_id = %(pattern)s
+"""
+_VALUES = """
+INSERT INTO exchange_searchvalue (rendition_id, digest, network)
+SELECT %(base)s + i, value.digest, value.network
+FROM seeded, exchange_searchvalue value WHERE value.rendition_id = %(pattern)s
 """
 _RELEASES = """
 INSERT INTO exchange_release (id, kind, circle_id, floor_id, circle_only, nominal_at, committed_at,
@@ -76,12 +89,14 @@ def fill(count: int, *, superseded: bool = False, now: datetime) -> Holding:
     forum.found(now=now)
     made = forum.circle("Readers", 3, now=now)
     body = template(now)
+    pattern = _indexed(body)
     given: dict[str, int | str] = {
         "count": count,
         "half": count // 2 if superseded else 0,
         "tenths": _TENTHS,
         "list": LIST,
         "base": 1_000_000,
+        "pattern": pattern.id,
         "template": body.decode(),
         "id": _ID,
         "modified": _MODIFIED,
@@ -90,9 +105,12 @@ def fill(count: int, *, superseded: bool = False, now: datetime) -> Holding:
         "member": str(made.contributor.id),
     }
     with connection.cursor() as cursor:
-        for statement in (_NAMED, _RENDITIONS, _RELEASES, _ITEMS, _PARTS, _CHECKPOINT):
+        for statement in (_NAMED, _RENDITIONS, _ENTRIES, _VALUES, _RELEASES, _ITEMS, _PARTS):
             cursor.execute(statement, given)
+        cursor.execute(_CHECKPOINT, given)
         cursor.execute("DROP TABLE seeded")
+        search.forget(Rendition.objects.filter(pk=pattern.id))
+        pattern.delete()
         cursor.execute("VACUUM (ANALYZE)")
     person = onboarding.create_person(
         onboarding.Person("reader@bench.example", "Reader", ("analyst",), made.contributor)
@@ -100,6 +118,20 @@ def fill(count: int, *, superseded: bool = False, now: datetime) -> Holding:
     scopes = ("taxii-read", "taxii-write")
     _, secret = credentials.mint(principal_of(person), Wanted("bench", scopes), now=now)
     return Holding(secret, count, len(body))
+
+
+def _indexed(body: bytes) -> Rendition:
+    """One rendition with what the product writes to find it by, which all others get too."""
+    row = Rendition.objects.create(
+        stix_id=_ID,
+        stix_type="indicator",
+        modified=_MODIFIED,
+        body=body,
+        digest=b"",
+        content_digest=b"",
+    )
+    search.index([row])
+    return row
 
 
 def template(now: datetime) -> bytes:

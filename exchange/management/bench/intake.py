@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 from django.db import connection
 
@@ -21,13 +20,18 @@ from indicators.models import Contribution
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 OBJECTS = 100_000
-EACH = 10_000  # objects in a post
+EACH = 10_000  # objects in a post, of a tenth of all at most
+TENTHS = 10
 WORKERS = 2
 LEAST_RATE = 5_000
 LEAST_RELEASED = 1_000
 MEMBERS = 100
 MOST_GROWTH = 1.25
-SETTLED = 2  # contributions after which a worker has everything that it keeps
+SETTLED = 2  # tenths after which a worker has everything that it keeps
+
+
+# When a worker took each contribution in, and the most memory that it had held until then.
+_Taken = Sequence[tuple[float, int]]
 
 
 @dataclass(slots=True)
@@ -54,7 +58,8 @@ def run(sizes: Sequence[int], report: Report) -> None:
 
 def _taken_in(where: forum.Forum, size: int, report: Report) -> None:
     octets = material.octets(material.indicators(100, text=material.LONG))
-    report.title(f"Intake of {size:,} indicators of {octets:,} octets in posts of {EACH:,}")
+    each = min(EACH, max(1, size // TENTHS))
+    report.title(f"Intake of {size:,} indicators of {octets:,} octets in posts of {each:,}")
     connection.close()
     with tempfile.TemporaryDirectory() as room:
         over = Path(room) / "over"
@@ -62,9 +67,9 @@ def _taken_in(where: forum.Forum, size: int, report: Report) -> None:
         spent, begun = _Spent(), time.perf_counter()
         behind = backend.seconds(connection)
         making = 0.0
-        for start in range(0, size, EACH):
+        for start in range(0, size, each):
             made = time.perf_counter()
-            count = min(EACH, size - start)
+            count = min(each, size - start)
             objects = material.indicators(count, seed=start + size, text=material.LONG)
             body = forum.envelope(objects)
             del objects
@@ -79,7 +84,8 @@ def _taken_in(where: forum.Forum, size: int, report: Report) -> None:
         raise RuntimeError("a worker ended with an error")
     spent.working = sum(one["seconds"] for one in told)
     spent.behind = backend.seconds(connection) - behind + sum(one["behind"] for one in told)
-    _say(report, size, spent, took=took, making=making, told=told)
+    _say(report, size, spent, took=took, making=making)
+    _memory(report, size, each, [one["taken"] for one in told])
 
 
 def _say(
@@ -89,7 +95,6 @@ def _say(
     *,
     took: float,
     making: float,
-    told: Sequence[dict[str, Any]],
 ) -> None:
     stored = sum(Contribution.objects.values_list("successes", flat=True))
     if stored < size:
@@ -114,13 +119,25 @@ def _say(
         size / took,
         beside=f"{took:,.1f} s in all, of which {making:,.1f} s went into making the bodies",
     )
-    for number, one in enumerate(told):
-        peaks = one["peaks"]
-        if len(peaks) > SETTLED:
+
+
+def _memory(report: Report, size: int, each: int, taken: Sequence[_Taken]) -> None:
+    """The most that each worker has held so far, at each tenth of all objects."""
+    acts = sorted((at, number, peak) for number, one in enumerate(taken) for at, peak in one)
+    so_far = [0] * len(taken)
+    lines: list[list[int]] = []
+    for done, (_, number, peak) in enumerate(acts, start=1):
+        so_far[number] = peak
+        if done * each >= size * (len(lines) + 1) / TENTHS:
+            lines.append(list(so_far))
+            held = ", ".join(f"{octets / 2**20:,.0f} MB" for octets in so_far)
+            report.say(f"  most memory of each process after {done * each:>9,} objects: {held}")
+    for number, (settled, last) in enumerate(zip(lines[SETTLED - 1], lines[-1], strict=True)):
+        if settled:
             report.ratio(
-                f"largest memory of process {number + 1}, to after {SETTLED} posts",
-                peaks[-1] / peaks[SETTLED - 1],
-                beside=f"{peaks[-1] / 2**20:,.0f} MB after {one['taken']} posts",
+                f"most memory of process {number + 1} at the end, to after two tenths",
+                last / settled,
+                beside=f"{last / 2**20:,.0f} MB",
                 at_most=MOST_GROWTH,
             )
 

@@ -24,15 +24,15 @@ def main() -> None:
     over = Path(sys.argv[1])
     contribute.waiting()  # connected, everything loaded
     at_first = before = backend.seconds(connection)
-    taken, peaks = 0, []
+    taken: list[tuple[float, int]] = []
     started = time.process_time()
     while True:
         is_over = over.exists()
         waiting = contribute.waiting()
         for contribution_id in waiting:
             if contribute.accept(contribution_id, now=datetime.now(UTC)):
-                taken += 1
-                peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+                peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+                taken.append((time.time(), peak))
                 break
         if is_over and not waiting:
             break
@@ -40,7 +40,7 @@ def main() -> None:
             time.sleep(_PAUSE)
     before = backend.seconds(connection) - at_first
     spent = time.process_time() - started
-    print(json.dumps({"taken": taken, "seconds": spent, "behind": before, "peaks": peaks}))  # noqa: T201 - read by who started it
+    print(json.dumps({"taken": taken, "seconds": spent, "behind": before}))  # noqa: T201 - read by who started it
 
 
 if __name__ == "__main__":
