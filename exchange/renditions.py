@@ -225,7 +225,7 @@ def _later(obj: ForumObject, nominal_at: datetime) -> datetime:
 
 
 def _stamp(moment: datetime) -> str:
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return f"{moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
 
 
 def _taking_back(obj: ForumObject, newest: Rendition, made: render.Rendition) -> Rendition:
@@ -296,7 +296,7 @@ def _rendition(
 ) -> tuple[Rendition, tuple[str, str, str]]:
     """A new rendition, and its place in a bundle."""
     first = one.version.object.created_at or one.nominal_at.replace(microsecond=0)
-    created = first.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+    created = f"{first.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='seconds')}.000Z"
     made = render.finish(
         shape,
         stix_id=one.forum_id,

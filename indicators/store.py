@@ -16,10 +16,11 @@ from django.db.models.expressions import RawSQL
 
 from exchange.proof import jcs
 from exchange.proof.refused import Refused
-from indicators.models import Contribution, ForumObject, Item, Original, Version
+from indicators.models import Contribution, ForumObject, Item, Version
 from indicators.stix import patterns
 from indicators.stix.validate import Problem
 from members.models import Member
+from members.scope import fetch
 from members.seals import for_member, index_digest
 
 _Row = TypeVar("_Row")
@@ -37,6 +38,10 @@ _KNOWN_NAMES = """
 _KNOWN_VERSIONS = """
     SELECT object_id, modified_ns, id, content_digest FROM indicators_version
     WHERE object_id = ANY (%s)
+"""
+_KEPT = """
+    SELECT version_id, sealed FROM indicators_original
+    WHERE member_id = %s AND version_id = ANY (%s)
 """
 _NUMBERS = """
     SELECT nextval(of.name)
@@ -145,12 +150,10 @@ def name_digest(member_id: UUID, stix_id: str) -> bytes:
 def originals(member_id: UUID, version_ids: Sequence[int]) -> dict[int, dict[str, Any]]:
     """The contributed objects of one member, by version."""
     seal = for_member(member_id)
-    rows = Original.objects.filter(member_id=member_id, version_id__in=version_ids)
     return {
-        row.version_id: orjson.loads(
-            seal.open(bytes(row.sealed), aad=_original_aad(row.version_id))
-        )
-        for row in rows.iterator(chunk_size=_BATCH)
+        version_id: orjson.loads(seal.open(sealed, aad=_original_aad(version_id)))
+        for part in batched(version_ids, _BATCH)
+        for version_id, sealed in fetch(_KEPT, [member_id, list(part)])
     }
 
 

@@ -58,18 +58,16 @@ class Verdict:
         """
         lines = []
         for path, ruling in self.rulings:
-            before, after = _around(ruling)
+            _, before, after = _around(ruling)
             lines.append(before + _written(path) + after)
-        rest = jcs.encode(self._whole())
+        rest = _rest(self.tlp, self.withheld)
         return sha256(b'{"rulings":[' + b",".join(lines) + b"]," + rest[1:]).hexdigest()
-
-    def _whole(self) -> dict[str, Any]:
-        return {"tlp": self.tlp, "withheld": _plain(self.withheld) if self.withheld else None}
 
     def document(self) -> dict[str, Any]:
         """The verdict as plain data, for the record."""
         rulings = [{"path": path, **_plain(ruling)} for path, ruling in self.rulings]
-        return {**self._whole(), "rulings": rulings}
+        withheld = _plain(self.withheld) if self.withheld else None
+        return {"tlp": self.tlp, "withheld": withheld, "rulings": rulings}
 
     def missing(self, resolvable: Container[str]) -> tuple[str, ...]:
         """The ends that the object waits for: those of groups of which none is resolvable."""
@@ -90,15 +88,35 @@ def _plain(ruling: Ruling) -> dict[str, Any]:
     return plain
 
 
+@lru_cache(maxsize=64)
+def _rest(tlp: str, withheld: Ruling | None) -> bytes:
+    """What stands behind the rulings of a verdict, as canonical JSON."""
+    return jcs.encode({"tlp": tlp, "withheld": _plain(withheld) if withheld else None})
+
+
 @lru_cache(maxsize=4_096)
 def _written(path: str) -> bytes:
     """A path as canonical JSON: the same few hundred stand in nearly all objects."""
     return jcs.encode(path)
 
 
-@lru_cache(maxsize=4_096)
-def _around(ruling: Ruling) -> tuple[bytes, bytes]:
-    """A ruling's canonical line, before and after its path."""
+# By identity, for to hash a ruling costs more than to write it; kept, so none takes its place.
+_LINES: dict[int, tuple[Ruling, bytes, bytes]] = {}
+_MOST_LINES = 4_096
+
+
+def _around(ruling: Ruling) -> tuple[Ruling, bytes, bytes]:
+    """A ruling, and its canonical line before and after its path."""
+    kept = _LINES.get(id(ruling))
+    if kept is None:
+        if len(_LINES) >= _MOST_LINES:
+            _LINES.clear()
+        kept = _LINES[id(ruling)] = (ruling, *_line(ruling))
+    return kept
+
+
+@lru_cache(maxsize=_MOST_LINES)
+def _line(ruling: Ruling) -> tuple[bytes, bytes]:
     before, _, after = jcs.encode({**_plain(ruling), "path": ""}).partition(b'"path":""')
     return before + b'"path":', after
 

@@ -47,6 +47,7 @@ _BITS: Mapping[str, float] = {
     "address": log2(129) + 129,
     "client-agent": log2(len(WORDS["client-families"])),
 }
+_WORD_BITS = {name: log2(len(words) + 1) for name, words in WORDS.items()}
 _CHARACTER = log2(66)  # letters, digits and what else stands in names and pages
 # Said anew by the exchange, or the same in every object.
 _SAID_ANEW = frozenset({"structure", "issued-anew", "marking", "marking-detail"})
@@ -68,14 +69,22 @@ def of(subject: Facts, verdict: Verdict) -> Steering:
     """The bound for one object as one audience gets it."""
     if verdict.withheld is not None:
         return Steering(0, 0)
-    passing = [leaf for leaf in subject.leaves if _passes(leaf, verdict)]
-    technical = sum(_bits(leaf) for leaf in passing if _is_technical(leaf))
+    rulings = verdict.by_path
+    technical, described = 0.0, []
+    for leaf in subject.leaves:
+        ruling = rulings.get(leaf.path)
+        if leaf.entry is None or ruling is None or ruling.treatment is Treatment.DROP:
+            continue
+        field_class = leaf.entry.field_class
+        if field_class in _TECHNICAL and leaf.parts[0] != "pattern":
+            technical += _bits(leaf)
+        elif field_class not in _SAID_ANEW and leaf.parts[0] != "pattern":
+            described.append(leaf)
     for literal in subject.literals:
-        ruling = verdict.by_path.get(f"pattern[{literal.index}]")
+        ruling = rulings.get(f"pattern[{literal.index}]")
         if ruling is not None and ruling.treatment is not Treatment.DROP and literal.entry:
             # Place, operator and joining of a comparison are choices too.
             technical += 8 + _size(literal.entry.grammar, literal.value)
-    described = [leaf for leaf in passing if not _is_technical(leaf)]
     return Steering(ceil(_described(described)), ceil(technical))
 
 
@@ -95,21 +104,6 @@ def ceiling(stix_type: str) -> int:
     return ceil(sum(shapes.values()) + OBJECTS)  # and the name that follows from them
 
 
-def _passes(leaf: Leaf, verdict: Verdict) -> bool:
-    ruling = verdict.by_path.get(leaf.path)
-    return (
-        leaf.entry is not None
-        and ruling is not None
-        and ruling.treatment is not Treatment.DROP
-        and leaf.entry.field_class not in _SAID_ANEW
-        and leaf.parts[0] != "pattern"
-    )
-
-
-def _is_technical(leaf: Leaf) -> bool:
-    return leaf.entry is not None and leaf.entry.field_class in _TECHNICAL
-
-
 def _described(leaves: Iterable[Leaf]) -> float:
     """Of a list of words its length counts, for each may be there or not, once and in one order."""
     lists: dict[tuple[Any, ...], float] = {}
@@ -118,11 +112,12 @@ def _described(leaves: Iterable[Leaf]) -> float:
         if leaf.entry is None:
             continue
         words = WORDS.get(leaf.entry.grammar)
-        inside = tuple(part for part in leaf.parts if not isinstance(part, int))
-        if words is not None and len(inside) < len(leaf.parts):
-            lists[inside] = float(len(words))
-        else:
-            total += _bits(leaf) + 1
+        if words is not None:
+            inside = tuple(part for part in leaf.parts if not isinstance(part, int))
+            if len(inside) < len(leaf.parts):
+                lists[inside] = float(len(words))
+                continue
+        total += _bits(leaf) + 1
     return total + sum(lists.values())
 
 
@@ -131,7 +126,6 @@ def _bits(leaf: Leaf) -> float:
 
 
 def _size(grammar: str, value: object) -> float:
-    words = WORDS.get(grammar)
-    if words is not None:
-        return log2(len(words) + 1)
+    if grammar in WORDS:
+        return _WORD_BITS[grammar]
     return _BITS.get(grammar, len(str(value)) * _CHARACTER)
