@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 import zstandard
 from django.conf import LazySettings
@@ -246,13 +247,16 @@ def test_a_walk_that_began_elsewhere_finds_the_borders(cast: Cast, given: list[O
     assert (found.walk.last_number, found.walk.more) == (made[0], True)
 
 
-def test_the_walk_is_planned_by_its_indexes(cast: Cast, given: list[Object]) -> None:
-    """No sort of a whole holding and no scan of a table, wherever the page lies.
-
-    The condition for all that is held stands in the query itself: it is no call for each row.
-    """
+def explained() -> list[str]:
+    """The plans of all that is asked from now on, nested statements too."""
     plans: list[str] = []
-    connection.connection.add_notice_handler(lambda told: plans.append(told.message_primary))
+
+    def heard(told: psycopg.errors.Diagnostic) -> None:
+        # Behind the text of the query.
+        text = str(told.message_primary)
+        plans.extend([text[text.index("Limit  (") :]] if "Limit  (" in text else [])
+
+    connection.connection.add_notice_handler(heard)
     with connection.cursor() as cursor:
         cursor.execute("LOAD 'auto_explain'")
         for name, value in (
@@ -261,17 +265,48 @@ def test_the_walk_is_planned_by_its_indexes(cast: Cast, given: list[Object]) -> 
             ("auto_explain.log_level", "notice"),
         ):
             cursor.execute("SELECT set_config(%s, %s, true)", [name, value])
-    ask(cast.borealis, after=40)
-    found = [text for text in plans if "said.body" in text and "Limit  (" in text]
+    return plans
+
+
+def of_a_holding(plans: list[str]) -> list[str]:
+    """Those that read what is held: the condition stands in them, and is no call for each row."""
+    found = [plan for plan in plans if "exchange_rendition" in plan]
     assert found
-    for plan in found:
+    assert all("recalled" in plan and "weir_is_mine" not in plan for plan in found)
+    return found
+
+
+def test_the_walk_is_planned_by_its_indexes(cast: Cast, given: list[Object]) -> None:
+    """No sort of a whole holding and no scan of a table, wherever the page lies."""
+    plans = explained()
+    ask(cast.borealis, after=40)
+    for plan in of_a_holding(plans):
         assert "feed_of_recipient" in plan
         assert "Index Scan using item_current" in plan or "using release_position" in plan
         assert "Incremental Sort" in plan
         assert "Seq Scan" not in plan
-        conditions = plan[plan.index("Limit  (") :]  # behind the text of the query
-        assert "weir_is_mine" not in conditions
-        assert "recalled" in conditions
+
+
+def test_a_sifted_page_passes_over_what_was_superseded(cast: Cast, given: list[Object]) -> None:
+    plans = explained()
+    who = sharing.analyst_of(cast.borealis)
+    access.page(who, access.collections(who)[0], Query(types=("indicator",)), now=NOON)
+    for plan in of_a_holding(plans):
+        assert "feed_of_recipient" in plan
+        assert "item_current" in plan or "NOT item.superseded" in plan or "NOT superseded" in plan
+
+
+def test_an_object_is_found_by_its_name(cast: Cast, given: list[Object]) -> None:
+    """And not by a walk through the whole of a feed."""
+    name = indicators(cast.borealis)[0]
+    who = sharing.analyst_of(cast.borealis)
+    plans = explained()
+    found = access.page(who, access.collections(who)[0], Query(ids=(name,)), now=NOON)
+    assert [one.stix_id for one in found.items] == [name]
+    for plan in of_a_holding(plans):
+        assert "rendition_by_id" in plan
+        assert "feed_of_recipient" not in plan
+        assert "Seq Scan" not in plan
 
 
 def test_what_is_asked_for_all_the_time_is_prepared_once(cast: Cast, given: list[Object]) -> None:

@@ -116,6 +116,7 @@ CREATE OR REPLACE FUNCTION weir_page(
                    place integer, body bytea, number bigint)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path = public, pg_temp SET plan_cache_mode = force_custom_plan
+    SET join_collapse_limit = 1
     AS $$
     #variable_conflict error
     DECLARE
@@ -156,7 +157,7 @@ CREATE OR REPLACE FUNCTION weir_named(
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path = public, pg_temp SET plan_cache_mode = force_generic_plan
     SET enable_hashjoin = off SET enable_mergejoin = off SET enable_seqscan = off
-    SET join_collapse_limit = 1
+    SET enable_material = off SET enable_memoize = off SET join_collapse_limit = 1
     AS $$
     #variable_conflict error
     DECLARE
