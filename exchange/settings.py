@@ -183,7 +183,10 @@ MAX_CONTENT_LENGTH = number("MAX_CONTENT_LENGTH", default=33_554_432)
 DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_CONTENT_LENGTH
 # An upload stays in memory: a temporary file would hold an original in the clear.
 FILE_UPLOAD_MAX_MEMORY_SIZE = MAX_CONTENT_LENGTH
-FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.MemoryFileUploadHandler"]
+FILE_UPLOAD_HANDLERS = [
+    "exchange.web.sealing.SealingHandler",
+    "django.core.files.uploadhandler.MemoryFileUploadHandler",
+]
 # A file larger than a body is sealed while it comes in, and taken in parts.
 FILES_DIR = Path(text("FILES_DIR"))
 MAX_FILE_LENGTH = number("MAX_FILE_LENGTH", default=1_073_741_824)

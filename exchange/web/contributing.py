@@ -11,9 +11,10 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from django.views.decorators.http import require_GET, require_http_methods
 
-from exchange import audit, contribute, proposed, review
+from exchange import audit, contribute, files, proposed, review
 from exchange.proof.refused import Refused
 from exchange.web import forms, wire
+from exchange.web.sealing import SealedUpload
 from indicators.converters import csv
 from indicators.converters import form as converter
 
@@ -88,6 +89,8 @@ def file(request: HttpRequest) -> HttpResponse:
     shown: proposed.Preview | None = None
     table: csv.Table | None = None
     try:
+        if (answer := _sealed(request, form, now=now)) is not None:
+            return answer
         body, table = _body(request, form, now=now)
         draft = _Draft(
             body=body,
@@ -110,6 +113,36 @@ def file(request: HttpRequest) -> HttpResponse:
     return wire.render(request, "web/analyst/file.html", read, status=422 if unsent else 200)
 
 
+def _sealed(request: HttpRequest, form: forms.File, *, now: datetime) -> HttpResponse | None:
+    """What is not previewed beside the form: large files, MISP events, columns to be chosen."""
+    given, step, who = form.cleaned_data["file"], _step(request), wire.asker(request)
+    if isinstance(given, SealedUpload):
+        if step == "preview":
+            raise Refused("file.preview", "Too large for a preview. Sent, it is read whole first.")
+        writer = given.take()
+    else:
+        head = given.read(4_096)
+        is_misp = head.lstrip()[:1] in (b"{", b"[") and files.kind_of(head) == "misp"
+        given.seek(0)
+        if not (is_misp or step == "columns"):
+            return None
+        if is_misp and step == "preview":
+            raise Refused("file.preview", "MISP events are converted when they are sent.")
+        writer = files.receive(who, announced=given.size)
+        for chunk in given.chunks():
+            writer.write(chunk)
+    with writer:
+        made = files.keep(who, writer, name=given.name or "", now=now)
+    if step == "send":
+        basis = tuple(form.cleaned_data["basis"])
+        sent = files.Sent(form.circle_id(), basis, form.cleaned_data["attributed"])
+        try:
+            files.send(who, made, sent, now=now)
+        except Refused as refused:
+            messages.warning(request, refused.sentence)
+    return redirect("web:file", file_id=made)
+
+
 def _body(
     request: HttpRequest, form: forms.File, *, now: datetime
 ) -> tuple[bytes, csv.Table | None]:
@@ -121,7 +154,8 @@ def _body(
     member_id = wire.asker(request).member_id
     if member_id is None:
         raise Refused("csv.member", "Only a member contributes.", "file")
-    table = csv.read(body, namespace=member_id, now=now)
+    columns = files.columns_of(wire.asker(request), body)
+    table = csv.read(body, namespace=member_id, now=now, columns=columns)
     if not table.objects and not table.faulty:
         raise Refused("csv.empty", "The table has no row below its names.", "file")
     return table.body(uuid4()), table

@@ -88,7 +88,8 @@ class File(Addressed):
     file = forms.FileField(
         label="STIX file or table",
         help_text="JSON: a bundle, a TAXII envelope, a list, or one object. Or a table (.csv, .tsv)"
-        " with a column named value; help says which others are read. At most 32 MiB.",
+        " with a column named value; help says which others are read. Or MISP events. "
+        "What is too large for a preview is taken in parts.",
         widget=forms.FileInput(
             attrs={"data-says": "file-said", "accept": ".json,.csv,.tsv,application/json,text/csv"}
         ),

@@ -159,7 +159,12 @@ def _words(principal: Principal) -> list[tuple[str, str, str, tuple[str, ...]]]:
         words.append(("Campaigns", "campaigns", "campaigns", ("/objects/",)))
     if principal.may("contribute"):
         words.append(
-            ("Contribute", "contribute", "contributions", ("/contribute/", "/mine/", "/recalls/"))
+            (
+                "Contribute",
+                "contribute",
+                "contributions",
+                ("/contribute/", "/files/", "/mine/", "/recalls/"),
+            )
         )
     elif principal.may("read-own-originals"):
         words.append(("Outflow", "contribute", "contributions", ("/mine/", "/recalls/")))
