@@ -150,7 +150,9 @@ def openings(
             rows.filter(slot=slot, member_id=principal.member_id, idx__in=chosen).order_by("idx")
         )
     if slot == "all":
-        rows = rows.filter(slot="to", member_id__isnull=True)
+        # Named by their numbers, which an index of a handful knows.
+        named = list(_concerns_all().values_list("idx", flat=True))
+        rows = rows.filter(slot="to", member_id__isnull=True, idx__in=named)
     elif slot == "audit" and FORUM_OFFICER in principal.roles:
         rows = rows.filter(slot="audit")
     else:
@@ -187,14 +189,18 @@ def openings_of(principal: Principal, digest: bytes) -> tuple[Opening, ...]:
     return _openings(rows.order_by("idx", "slot")[:MOST_OPENINGS])
 
 
+def _concerns_all() -> QuerySet[LedgerEntry]:
+    """The entries whose `to` slot is shown to all: keys and floors."""
+    return LedgerEntry.objects.filter(
+        kind__in=("key", "policy"), to_member__isnull=True, from_member__isnull=True
+    )
+
+
 def _shown(principal: Principal) -> QuerySet[LedgerSlot]:
     """The slots that the caller may open; what is not published is not there yet."""
     if not principal.may("read-ledger"):
         raise Forbidden("You may not read the ledger.")
-    concerns_all = LedgerEntry.objects.filter(
-        kind__in=("key", "policy"), to_member__isnull=True, from_member__isnull=True
-    )
-    shown = Q(slot="to", member__isnull=True, idx__in=concerns_all.values("idx"))
+    shown = Q(slot="to", member__isnull=True, idx__in=_concerns_all().values("idx"))
     if principal.member_id is not None:
         shown |= Q(member_id=principal.member_id)
     if FORUM_OFFICER in principal.roles:

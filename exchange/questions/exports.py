@@ -146,7 +146,7 @@ def take(principal: Principal, export_id: UUID, n: int, *, now: datetime) -> tup
     if one.parts and principal.member_id is not None:
         archive.note_bundles(principal, principal.member_id, one.parts, now=now)
     book.note(principal, row.question, f"taken as {row.form}", _filters(row), now=now)
-    body = _seal(row).open(bytes(one.sealed), aad=_aad(row.id, n))
+    body = _seal(row).open(bytes(one.sealed), aad=aad(row.id, n))
     return File(n, one.name, one.media, one.rows, one.size, bytes(one.digest).hex()), body
 
 
@@ -272,7 +272,7 @@ def _join(row: AnswerExport, *, more: bool) -> None:
     """The pieces as one file; they go."""
     pieces = row.files.filter(name=_PIECE).order_by("n")
     read = [
-        answers.parse(_seal(row).open(bytes(one.sealed), aad=_aad(row.id, one.n))) for one in pieces
+        answers.parse(_seal(row).open(bytes(one.sealed), aad=aad(row.id, one.n))) for one in pieces
     ]
     whole = Answer(read[0].columns, tuple(line for one in read for line in one.rows))
     pieces.delete()
@@ -352,7 +352,7 @@ def _keep(  # noqa: PLR0913 - the fields of one file
         rows=rows,
         size=len(body),
         digest=sha256(body).digest(),
-        sealed=_seal(row).seal(body, aad=_aad(row.id, n)),
+        sealed=_seal(row).seal(body, aad=aad(row.id, n)),
         parts=list(parts),
     )
 
@@ -393,5 +393,6 @@ def _seal(row: AnswerExport) -> Seal:
     return for_member(row.member_id) if row.member_id else for_forum()
 
 
-def _aad(export_id: UUID, n: int) -> bytes:
+def aad(export_id: UUID, n: int) -> bytes:
+    """Where a file of an export belongs."""
     return b"answer-file:" + export_id.bytes + b":%d" % n

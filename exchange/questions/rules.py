@@ -129,8 +129,15 @@ def _policy_marks(row: Any, kind: Kind, asked: Asked) -> tuple[Mark, ...]:  # no
 
 def _floor_entries(asked: Asked) -> dict[str, int]:
     """The entries of floors by the digest of each: their slot is shown to all."""
+    rows = LedgerEntry.objects.filter(
+        kind="policy",
+        to_member__isnull=True,
+        from_member__isnull=True,
+        idx__lt=ledger.published_size(),
+    )
+    places = [(idx, "to") for idx in rows.values_list("idx", flat=True)]
     found = {}
-    for opening in ledger.openings(asked.principal, slot="all", after=-1):
+    for opening in ledger.openings_at(asked.principal, places).values():
         fields = orjson.loads(opening.value)
         if fields.get("policy") == "floor":
             found[fields["digest"]] = opening.index

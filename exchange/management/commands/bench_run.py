@@ -9,7 +9,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from exchange.management.bench import intake, latency, policy, preview, superseded, taxii
+from exchange.management.bench import intake, latency, policy, preview, questions, superseded, taxii
 from exchange.management.bench.report import Report
 
 BENCHES: dict[str, Callable[..., None]] = {
@@ -17,6 +17,7 @@ BENCHES: dict[str, Callable[..., None]] = {
     "latency": latency.run,
     "policy": policy.run,
     "preview": preview.run,
+    "questions": questions.run,
     "superseded": superseded.run,
     "taxii": taxii.run,
 }

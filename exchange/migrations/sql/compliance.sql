@@ -126,6 +126,9 @@ CREATE OR REPLACE FUNCTION weir_ends(body bytea) RETURNS text[] LANGUAGE plpgsql
     $$;
 CREATE INDEX IF NOT EXISTS rendition_ends ON exchange_rendition USING gin (weir_ends(body))
     WHERE stix_type IN ('relationship', 'sighting');
+-- What is shown to all is a handful among millions.
+CREATE INDEX IF NOT EXISTS entry_shown_to_all ON ledger_entry (idx)
+    WHERE kind IN ('key', 'policy') AND to_member_id IS NULL AND from_member_id IS NULL;
 CREATE INDEX IF NOT EXISTS object_by_name ON indicators_forumobject (name) WHERE name <> '';
 CREATE INDEX IF NOT EXISTS part_of_contributor ON exchange_releaserecipient (member_id, added_at)
     WHERE idx IS NOT NULL AND told_here;
