@@ -44,6 +44,34 @@ def test_a_number_is_whole(
         assert settings.number("A_NUMBER", default=3) == expected
 
 
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [("24 72 168", (24, 72, 168)), ("1", (1,)), ("", None), ("72 24", None), ("24 24", None)]
+    + [(wrong, None) for wrong in ("0 24", "24h", "-1", "24,72")],
+)
+def test_reminders_go_out_at_rising_hours(value: str, expected: tuple[int, ...] | None) -> None:
+    if expected is None:
+        with pytest.raises(ImproperlyConfigured, match="RECALL_REMINDERS="):
+            settings._hours("RECALL_REMINDERS", value)
+    else:
+        assert settings._hours("RECALL_REMINDERS", value) == expected
+
+
+def test_days_of_retention_are_said_class_by_class() -> None:
+    assert settings._days("RETENTION", "notes=500 mails=30") == {"notes": 500, "mails": 30}
+    for wrong in ("notes", "notes=", "=5", "notes=five", "notes=-1"):
+        with pytest.raises(ImproperlyConfigured, match="RETENTION="):
+            settings._days("RETENTION", wrong)
+
+
+def test_a_mail_server_is_named_without_showing_its_password() -> None:
+    assert settings._mail_server("smtps://us:secret@mail.example:465").hostname == "mail.example"
+    for wrong in ("mail.example", "https://us:secret@mail.example", "smtp://"):
+        with pytest.raises(ImproperlyConfigured) as fault:
+            settings._mail_server(wrong)
+        assert "secret" not in str(fault.value)
+
+
 def test_a_secret_may_stand_in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("of the file\n")
     monkeypatch.setenv("A_SECRET", "of the environment")
