@@ -9,7 +9,7 @@ from django.conf import settings
 
 from exchange import ledger
 from exchange.models import Bundle, ReleaseItem
-from exchange.proof import claims
+from exchange.proof import claims, jws
 from exchange.proof.keys import Signer
 
 
@@ -36,7 +36,7 @@ def seal(
     """
     made = Bundle.objects.filter(release_id=release_id, left_out=list(left_out)).first()
     if made is not None and made.body:
-        return made
+        return made if not _is_void(made) else _signed_anew(made, signer=signer, now=now)
     rows = ReleaseItem.objects.filter(release_id=release_id).exclude(position__in=left_out)
     pairs = [
         (bytes(body), bytes(digest))
@@ -67,3 +67,25 @@ def seal(
         release_id=release_id, left_out=list(left_out), defaults={"id": bundle_id, **packed}
     )
     return row
+
+
+def _is_void(made: Bundle) -> bool:
+    """Whether the key that signed it was revoked since: then it needs another signature."""
+    return ledger.is_revoked(jws.kid_of(made.manifest))
+
+
+def _signed_anew(made: Bundle, *, signer: Signer, now: datetime) -> Bundle:
+    """The same bytes under a manifest of the key that is active now."""
+    rows = ReleaseItem.objects.filter(release_id=made.release_id)
+    digests = rows.exclude(position__in=made.left_out).order_by("position")
+    manifest = claims.manifest(
+        bytes(made.body),
+        [bytes(one) for one in digests.values_list("rendition__digest", flat=True)],
+        iss=settings.WEIR_BASE_URL,
+        bundle_id=f"bundle--{made.id}",
+        iat=int(now.timestamp()),
+        ledger=ledger_origin(),
+    )
+    made.manifest, made.sealed_at = manifest.sign(signer), now
+    made.save(update_fields=["manifest", "sealed_at"])
+    return made

@@ -27,9 +27,10 @@ from exchange.models import (
     Release,
     ReleaseItem,
     ReleaseRecipient,
+    SigningKey,
     Subscription,
 )
-from exchange.proof import claims, keys
+from exchange.proof import claims, jcs, keys
 from exchange.proof.refused import Forbidden, NotFound
 from members.auth import Principal
 from members.models import CircleMember, Member
@@ -101,6 +102,29 @@ def enqueue(
             created_at=now,
         )
         for row in rows
+    )
+
+
+@transaction.atomic
+def notify(kid: str, *, now: datetime) -> int:
+    """A notice of a revoked key for every subscription; ready at once, signed as it is sent."""
+    rows = Subscription.objects.exclude(state__in=[_Sub.UNVERIFIED, _Sub.REMOVED])
+    for row in rows.order_by("id"):
+        made = Delivery.objects.create(
+            subscription=row,
+            member_id=row.member_id,
+            key_id=kid,
+            event=Delivery.Event.NOTICE,
+            created_at=now,
+        )
+        _number(made.id, row.id)
+        _hint(row.id)
+    return len(rows)
+
+
+def _hint(subscription_id: UUID) -> None:
+    transaction.on_commit(
+        lambda: nudge("exchange.tasks.drain", str(subscription_id), queue="deliver")
     )
 
 
@@ -425,7 +449,7 @@ def _next(subscription_id: UUID, lease: UUID) -> Delivery | None:
         rows = rows.filter(event=Delivery.Event.TEST)
     if not _has_basis(timezone.now()):
         rows = rows.exclude(event=Delivery.Event.BUNDLE)
-    for row in rows.select_related("release").order_by("seq"):
+    for row in rows.select_related("release", "key").order_by("seq"):
         if _give_way(row, now=timezone.now()):
             continue
         if _is_entitled(sub.member, row):
@@ -470,7 +494,9 @@ def _begin(row: Delivery) -> Attempt:
 
 def _message(row: Delivery) -> tuple[bytes, dict[str, str]]:
     """Body and headers of section 5; the token is fresh on each attempt."""
-    body, manifest = b"{}", ""
+    body, manifest, media = b"{}", "", claims.MEDIA
+    if row.key is not None:
+        body, media = _notice(row.key), "application/json"
     if row.release_id is not None:
         bundle = bundles.seal(
             row.release_id,
@@ -498,7 +524,7 @@ def _message(row: Delivery) -> tuple[bytes, dict[str, str]]:
         size=len(body),
     )
     headers = {
-        "Content-Type": "application/stix+json;version=2.1",
+        "Content-Type": media,
         "Content-Digest": f"sha-256=:{keys.b64(digest.digest())}:",
         "Weir-Delivery-Token": token.sign(keyring.signer("delivery")),
         "Weir-Delivery": str(row.id),
@@ -508,6 +534,21 @@ def _message(row: Delivery) -> tuple[bytes, dict[str, str]]:
     if manifest:
         headers["Weir-Manifest"] = manifest
     return body, headers
+
+
+def _notice(key: SigningKey) -> bytes:
+    """The same on each attempt: it says what is public in the key set and in the ledger."""
+    said = {
+        "v": 1,
+        "type": "weir-notice",
+        "about": "key",
+        "kid": key.kid,
+        "purpose": key.purpose,
+        "status": key.status,
+        "revoked_at": int(key.revoked_at.timestamp()) if key.revoked_at else None,
+        "jwks": f"{settings.WEIR_BASE_URL}/.well-known/jwks.json",
+    }
+    return jcs.encode(said)
 
 
 @transaction.atomic

@@ -22,6 +22,11 @@ PATIENCE = tuple(timedelta(minutes=one) for one in (1, 10, 60, 360, 1_440))
 _QUIET = "What it is about stands on the page only, never in a mail."
 # Kind -> subject, sentence, page. Nothing of what a mail is about may ever be put into it.
 KINDS = {
+    "key": (
+        "Weir: a signing key was revoked",
+        "A key with which the exchange signed was revoked. Fetch its key set again now.",
+        "/help/#keys",
+    ),
     "recall": (
         "Weir: a recall waits for your acknowledgement",
         "Something that your company received was recalled, and nobody has acknowledged it yet.",

@@ -172,6 +172,8 @@ LEDGER_QUORUM = number("LEDGER_QUORUM", default=0)
 LEDGER_HEARTBEAT = number("LEDGER_HEARTBEAT", default=0)
 LEDGER_WITNESSES = text("LEDGER_WITNESSES", default="").split()
 LEDGER_NUMBER = number("LEDGER_NUMBER", default=1)
+# Never less than twice the day for which members may keep their copy of the key set.
+KEY_NOTICE_DAYS = max(2, number("KEY_NOTICE_DAYS", default=7))
 ARCHIVE_DAYS = number("ARCHIVE_DAYS", default=7)
 # Sealed pages: made on first read, dropped at any time. Where a proxy serves them itself, the name
 # of its internal location for this folder.

@@ -1,7 +1,7 @@
 """The ledger: what is recorded, numbered, published, and proven (signing-and-ledger, section 6)."""
 
 from exchange.ledger.intake import enter_release, record, row_of
-from exchange.ledger.keys import announce, is_known, jwks, vkeys
+from exchange.ledger.keys import announce, is_known, is_revoked, jwks, vkeys
 from exchange.ledger.naming import origin
 from exchange.ledger.pace import Pace
 from exchange.ledger.reading import (
@@ -39,6 +39,7 @@ __all__ = [
     "entries",
     "integrate",
     "is_known",
+    "is_revoked",
     "jwks",
     "list_aad",
     "opening",

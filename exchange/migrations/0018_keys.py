@@ -87,5 +87,15 @@ class Migration(migrations.Migration):
                 ],
             },
         ),
+        migrations.AddField(
+            model_name="delivery",
+            name="key",
+            field=models.ForeignKey(
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="+",
+                to="exchange.signingkey",
+            ),
+        ),
         migrations.RunSQL(SQL, reverse_sql=migrations.RunSQL.noop),
     ]

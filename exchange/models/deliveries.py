@@ -6,6 +6,7 @@ import uuid6
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
+from exchange.models.entries import SigningKey
 from exchange.models.releases import Release
 from members.models import Circle, Member, User
 
@@ -95,6 +96,8 @@ class Delivery(models.Model):
         Release, on_delete=models.PROTECT, null=True, related_name="deliveries"
     )
     left_out = ArrayField(models.IntegerField(), default=list)
+    # Of a notice: the key that was revoked.
+    key = models.ForeignKey(SigningKey, on_delete=models.PROTECT, null=True, related_name="+")
     seq = models.BigIntegerField(null=True)
     event = models.TextField(choices=Event, default=Event.BUNDLE)
     state = models.TextField(choices=State, default=State.WAITING)

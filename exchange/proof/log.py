@@ -12,6 +12,7 @@ from exchange.proof.remote import Remote
 from exchange.proof.state import State
 
 LEAST = 2  # witnesses, where there are any
+_MOST = 40  # moments at which a checkpoint of the old key is looked for
 
 
 class Contradiction(Refused):
@@ -71,8 +72,11 @@ def newest(remote: Remote, state: State, given: Iterable[Verifier]) -> tuple[Vie
     except Refused as refused:
         if refused.code not in ("note.unsigned", "checkpoint.origin") or not state.note:
             raise
-        trusted = (*trusted, *_announced(remote, state, trusted, signed))
-        point, signatures = note.open_checkpoint(signed, trusted)
+        trusted = (*trusted, *_announced(remote, state, trusted))
+        try:
+            point, signatures = note.open_checkpoint(signed, trusted)
+        except Refused:
+            raise _unknown_key(state.note, signed) from None
     if state.origin and point.origin != state.origin:  # 3
         raise Contradiction(
             "checkpoint.other", "The checkpoint is of another log than before.", state.note, signed
@@ -137,7 +141,10 @@ def learn(view: View, state: State, told: Iterable[Recorded]) -> State:
     statuses: dict[str, str] = {}
     for each in rows:
         vkey, status = each.fields.get("vkey"), each.fields.get("status")
-        if each.fields.get("purpose") == records.WITNESS and isinstance(vkey, str):
+        if each.fields.get("purpose") != records.WITNESS or not isinstance(vkey, str):
+            continue
+        # Within a batch the order is mixed; one that has ended never comes back.
+        if statuses.get(vkey, "active") == "active":
             statuses[vkey] = str(status)
     found = {vkey: note.parse_vkey(vkey) for vkey in statuses}
     view.witnesses = tuple(one for one in found.values() if one.kind == WITNESS)
@@ -185,34 +192,45 @@ def _trusted(remote: Remote, state: State, given: Iterable[Verifier]) -> tuple[V
     return tuple(one for one in lines if one.kind == LOG)
 
 
-def _announced(
-    remote: Remote, state: State, trusted: tuple[Verifier, ...], signed: str
-) -> tuple[Verifier, ...]:
+def _announced(remote: Remote, state: State, trusted: tuple[Verifier, ...]) -> tuple[Verifier, ...]:
     """A key that the log announced under a key that is trusted, before it changed to it."""
-    # 1. the newest checkpoint that a trusted key signed     2. it grew from the stored one
-    # 3. it has the entry that announces the new key
-    for opening in sorted(remote.openings("all", -1), key=lambda one: -one.index):
-        fields = opening.check()
-        jwk, at = fields.get("jwk"), fields.get("at")
-        if fields.get("purpose") != "ledger" or not isinstance(jwk, dict) or type(at) is not int:
-            continue
-        starts = jwk.get("weir_nbf")
-        until = max(at, starts if type(starts) is int else 0) + 1
-        older = remote.text(f"/ledger/checkpoint?before={until}")
+    # 1. a checkpoint from about when the new key was told of, that a trusted key signed
+    # 2. it grew from the stored one     3. it has the entry that announces the new key
+    told = [one for one in remote.openings("all", -1) if _is_of_log(one)]
+    for moment in sorted({each for one in told for each in _moments(one)}, reverse=True)[:_MOST]:
         try:
+            older = remote.text(f"/ledger/checkpoint?before={moment}")
             point, signatures = note.open_checkpoint(older, trusted)  # 1
-        except Refused:
-            continue
-        if opening.index >= point.size:
-            continue
+        except Refused as refused:
+            if refused.code in ("note.unsigned", "checkpoint.origin", "exchange.404"):
+                continue
+            raise
         view = View(remote, older, point, signatures)
         follow(view, state.note)  # 2
-        found = records.history([recorded(view, opening)])  # 3
-        return tuple(Verifier(point.origin, LOG, key.public) for key in found)
-    raise Contradiction(
+        rows = [recorded(view, one) for one in told if one.index < point.size]  # 3
+        found = tuple(Verifier(point.origin, LOG, key.public) for key in records.history(rows))
+        if set(found) - set(trusted):
+            return found
+    return ()
+
+
+def _unknown_key(*notes: str) -> Contradiction:
+    return Contradiction(
         "checkpoint.key",
         "The checkpoint is signed with a key that the log has not announced. Ask the forum for its "
         "new key by another way, and pass it with --vkeys.",
-        state.note,
-        signed,
+        *notes,
     )
+
+
+def _is_of_log(opening: Opening) -> bool:
+    fields = opening.check()
+    return (fields.get("kind"), fields.get("purpose")) == ("key", "ledger")
+
+
+def _moments(opening: Opening) -> set[int]:
+    """When a key was told of, and when it was to begin: a second later, each."""
+    fields = opening.check()
+    jwk = fields.get("jwk")
+    stated = (fields.get("at"), jwk.get("weir_nbf") if isinstance(jwk, dict) else None)
+    return {one + 1 for one in stated if type(one) is int and 0 <= one < 2**40}

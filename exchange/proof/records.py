@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from exchange.proof import entry, merkle, note
-from exchange.proof.jws import Key, KeySet, parse_jwk
+from exchange.proof.jws import STATUSES, Key, KeySet, parse_jwk
 from exchange.proof.note import Checkpoint, Signature, Verifier
 from exchange.proof.refused import Refused
 
@@ -123,19 +123,25 @@ def check_one_story(recorded: Iterable[Recorded]) -> None:
 
 
 def history(recorded: Iterable[Recorded]) -> tuple[Key, ...]:
-    """The exchange's keys as the ledger tells of them, each as its last entry leaves it."""
+    """The exchange's keys as the ledger tells of them, each as far as its life has come.
+
+    A key's life goes one way, so the order of its entries does not count: in one batch it is mixed.
+    """
     found: dict[str, Key] = {}
     for each in _of_keys(recorded):
         if each.fields.get("purpose") == WITNESS:
             continue
         key = _key(each.fields)
-        known = found.get(key.kid)
-        if known is not None and known.purpose != key.purpose:
+        known = found.setdefault(key.kid, key)
+        if known.purpose != key.purpose:
             raise Refused("keys.purpose", "The ledger tells of one key for two purposes.")
-        if known is not None and known.status == "revoked":  # nothing makes it good again
-            key = replace(key, status="revoked", revoked_at=known.revoked_at)
-        found[key.kid] = key
+        if _age(key) > _age(known):
+            found[key.kid] = key
     return tuple(found.values())
+
+
+def _age(key: Key) -> int:
+    return STATUSES.index(key.status) if key.status else 0
 
 
 def witnesses(recorded: Iterable[Recorded]) -> frozenset[Verifier]:
