@@ -2,6 +2,8 @@
 
 import os
 import random
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -147,6 +149,34 @@ def assert_one_history() -> None:
     stored = LedgerTile.objects.values_list("level", "n", "hashes")
     assert {(level, n): bytes(hashes) for level, n, hashes in stored} == tiles
     assert heads[-1].root == root
+
+
+def test_a_durable_server_and_its_sequencers_survive_twenty_kills() -> None:
+    """The short form of `python3 -m tests.crash`, which kills 200 times."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.crash", "20"],
+        cwd=processes.ROOT,
+        env={name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.startswith("20 kills in "), done.stderr[-3000:]
+    assert "one log, nothing twice, nothing left out." in done.stdout
+
+
+def test_a_heartbeat_makes_a_batch_whether_something_happened_or_not(
+    labs: Labs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LEDGER_HEARTBEAT", "1")
+    with sequencers(tmp_path, "one"):
+        assert wait_until(lambda: ledger.signed_size() >= 64, seconds=30)
+        entries = LedgerEntry.objects.exclude(kind="pad")
+        assert set(entries.values_list("kind", flat=True)) == {"key"}
+        (row,) = release_to(labs, [labs.borealis])
+        assert wait_until(
+            lambda: ReleaseRecipient.objects.get(pk=row.pk).added_at is not None, seconds=20
+        )
 
 
 def test_a_single_release_is_published_quickly(labs: Labs, tmp_path: Path) -> None:
