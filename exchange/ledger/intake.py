@@ -16,6 +16,7 @@ from exchange.models import Release
 from exchange.proof import jcs
 from exchange.proof.entry import SLOTS
 from exchange.proof.refused import Refused
+from members.scope import fetch
 from members.seals import Seal
 
 CHANNEL = "weir_ledger"
@@ -32,17 +33,17 @@ _INSERT_EVENT = """
     VALUES (%s, %s, %s, %s, %s, %s, %s, %s)
 """
 
+_INSERT_RELEASE = """
+    WITH entered AS (
+        INSERT INTO ledger_intake (kind, ref) SELECT 'release', unnest(%s::bigint[]))
+    SELECT pg_notify(%s, '')
+"""
+
 
 def enter_release(recipient_rows: Sequence[int]) -> None:
     """Have the parts of these recipients (rows release x recipient) numbered after the commit."""
-    if not recipient_rows:
-        return
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(
-            "INSERT INTO ledger_intake (kind, ref) SELECT 'release', unnest(%s::bigint[])",
-            [list(recipient_rows)],
-        )
-        _wake(cursor)
+    if recipient_rows:
+        fetch(_INSERT_RELEASE, [list(recipient_rows), CHANNEL])
 
 
 def record(  # noqa: PLR0913 - the fields of one row

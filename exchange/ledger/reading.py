@@ -108,7 +108,15 @@ def proof(index: int, size: int | None = None) -> str:
     at = note.parse_checkpoint(signed.partition("\n\n")[0] + "\n").size
     if not 0 <= index < at:
         raise NotFound
-    return note.proof_text(index, merkle.inclusion(index, at, _read), signed)
+    # Nearly all that is needed, in one question: above the entry, and at the edge.
+    levels = range((at.bit_length() + merkle.HEIGHT - 1) // merkle.HEIGHT)
+    above = [(level, index >> merkle.HEIGHT * (level + 1)) for level in levels]
+    tiles = read_tiles({*above, *merkle.edge_of(at)})
+
+    def read(level: int, n: int) -> bytes:
+        return tiles[level, n] if (level, n) in tiles else _read(level, n)
+
+    return note.proof_text(index, merkle.inclusion(index, at, read), signed)
 
 
 def consistency(old: int, size: int) -> str:

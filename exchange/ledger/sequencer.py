@@ -23,11 +23,11 @@ from exchange.models import (
     LedgerCheckpoint,
     LedgerGate,
     LedgerHead,
-    LedgerTile,
 )
 from exchange.proof import merkle, note
 from exchange.proof.keys import Signer
 from exchange.proof.refused import Refused
+from members.scope import fetch
 
 LEDGER_LOCK = 0x57454C47  # of the one process that sequences
 BATCH = 5000
@@ -61,6 +61,11 @@ _TILES = """
     INSERT INTO ledger_tile (level, n, hashes)
     SELECT * FROM unnest(%s::smallint[], %s::bigint[], %s::bytea[])
     ON CONFLICT (level, n) DO UPDATE SET hashes = EXCLUDED.hashes
+"""
+_READ_TILES = """
+    SELECT tile.level, tile.n, tile.hashes
+    FROM unnest(%s::smallint[], %s::bigint[]) AS wanted (level, n)
+    JOIN ledger_tile tile ON tile.level = wanted.level AND tile.n = wanted.n
 """
 _NUMBER_PARTS = """
     UPDATE exchange_releaserecipient part
@@ -248,11 +253,11 @@ def last_checkpoint_file() -> Path:
 
 def read_tiles(tiles: Iterable[merkle.Tile]) -> dict[merkle.Tile, bytes]:
     """These tiles as stored; one that is not there is left out."""
-    return {
-        (level, n): bytes(hashes)
-        for level, n in tiles
-        for hashes in LedgerTile.objects.filter(level=level, n=n).values_list("hashes", flat=True)
-    }
+    wanted = list(tiles)
+    if not wanted:
+        return {}
+    levels, numbers = [level for level, _ in wanted], [n for _, n in wanted]
+    return {(level, n): hashes for level, n, hashes in fetch(_READ_TILES, [levels, numbers])}
 
 
 def grow(head: LedgerHead, leaf_hashes: Sequence[bytes]) -> None:

@@ -26,7 +26,8 @@ class Command(BaseCommand):
         "Measure: `intake` (from POST to stored), `policy` (deciding and rendering), `preview` (a"
         " draft floor over what is stored), `taxii` (what clients read: the full walk is"
         " `bench taxii --objects 100000`, a short one 20000), `superseded` (pages where most was"
-        " replaced). Prints ratios, and the bars they must meet."
+        " replaced), `ledger` (its cost, with `--objects LEAVES TIMES`). Prints ratios, and the"
+        " bars they must meet."
     )
     requires_system_checks: list[str] = []
 

@@ -9,12 +9,22 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from exchange.management.bench import intake, latency, policy, preview, questions, superseded, taxii
+from exchange.management.bench import (
+    intake,
+    latency,
+    ledger,
+    policy,
+    preview,
+    questions,
+    superseded,
+    taxii,
+)
 from exchange.management.bench.report import Report
 
 BENCHES: dict[str, Callable[..., None]] = {
     "intake": intake.run,
     "latency": latency.run,
+    "ledger": ledger.run,
     "policy": policy.run,
     "preview": preview.run,
     "questions": questions.run,
