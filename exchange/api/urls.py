@@ -1,6 +1,6 @@
 """Addresses of the REST API, and those that need no credential."""
 
-from django.urls import URLPattern, URLResolver, path
+from django.urls import URLPattern, URLResolver, path, re_path
 
 from exchange.api import files, ledger, recalls, search, tokens, views
 
@@ -34,6 +34,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("lookups/", search.Lookups.as_view(), name="api-lookups"),
     path("openapi.yaml", views.description, name="api-description"),
     path("tokens/", tokens.Tokens.as_view(), name="api-tokens"),
+    re_path(r"", views.nowhere, name="api-nowhere"),
 ]
 # The log (members only) and the JWKS stand beside /api/.
 public_urls: list[URLPattern | URLResolver] = [*ledger.urlpatterns]

@@ -30,6 +30,11 @@ def description(request: HttpRequest) -> HttpResponse:
     return response
 
 
+def nowhere(request: HttpRequest) -> JsonResponse:
+    """Whatever else is asked for below /api/: the same for everybody, as a machine reads it."""
+    return JsonResponse(wire.failure(404), status=404)
+
+
 class ApiView(APIView):
     """One endpoint: who asks, and refusals as JSON."""
 

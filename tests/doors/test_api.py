@@ -132,3 +132,10 @@ def test_a_credential_that_may_not_contribute_is_refused(stage: Stage) -> None:
     reader = client_of(stage.cast.ana, "api-read")
     answer = send(reader, f"?circle={stage.cast.forum.id}", b'{"objects":[]}')
     assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
+
+
+@pytest.mark.parametrize("path", ["files/none/report/", "feedback/tasks/none/", "none/", ""])
+def test_an_address_that_is_none_is_told_as_json_to_anyone(path: str) -> None:
+    answer = Client().get(f"/api/{path}")
+    assert (answer.status_code, answer["Content-Type"]) == (404, "application/json")
+    assert answer.json()["code"]
