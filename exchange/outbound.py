@@ -117,6 +117,17 @@ def post(
     endpoint: Endpoint, body: bytes, headers: Mapping[str, str], *, resolver: Resolve = resolve
 ) -> Answer:
     """One attempt; every failure is an answer with an error class, nothing is raised."""
+    return _reach(endpoint, body, headers, resolver)
+
+
+def fetch(endpoint: Endpoint, *, resolver: Resolve = resolve) -> Answer:
+    """One GET under the same rules: what a witness of the log shows to everyone."""
+    return _reach(endpoint, None, {"Accept": "text/plain"}, resolver)
+
+
+def _reach(
+    endpoint: Endpoint, body: bytes | None, headers: Mapping[str, str], resolver: Resolve
+) -> Answer:
     host, port = endpoint.parts.hostname or "", endpoint.parts.port or 443
     try:
         addresses = list(resolver(host, port))  # 2
@@ -146,11 +157,12 @@ def post(
 
 
 def _exchange(
-    connection: "_Pinned", endpoint: Endpoint, body: bytes, headers: Mapping[str, str]
+    connection: "_Pinned", endpoint: Endpoint, body: bytes | None, headers: Mapping[str, str]
 ) -> Answer:
     parts = endpoint.parts
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    connection.request("POST", target, body=body, headers=dict(headers))
+    method = "GET" if body is None else "POST"
+    connection.request(method, target, body=body, headers=dict(headers))
     answer = connection.getresponse()
     return Answer(
         answer.status,

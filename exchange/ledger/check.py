@@ -9,17 +9,17 @@ from django.db.models import Max
 from exchange.ledger import full as everything
 from exchange.ledger.naming import origin
 from exchange.ledger.sequencer import last_checkpoint_file, read_tiles
-from exchange.models import LedgerCheckpoint, LedgerEntry, LedgerHead
+from exchange.models import LedgerCheckpoint, LedgerEntry, LedgerHead, SigningKey
 from exchange.proof import merkle, note
 from exchange.proof.refused import Refused
 
 
-def start_up(*, public: bytes = b"", seen: Iterable[str] = ()) -> None:
+def start_up(*, seen: Iterable[str] = ()) -> None:
     """Refuse to go on unless head, tiles, checkpoint and the last file agree (section 6.10).
 
-    `seen` are notes that witnesses show: what our own key signed there must be of this log.
+    `seen` are notes that witnesses show: what a key of ours signed there must be of this log.
     """
-    for problem in (*problems(full=False), *_seen_problems(public, seen)):
+    for problem in (*problems(full=False), *_seen_problems(seen)):
         raise Refused("ledger.diverged", f"{problem} Nothing is signed: see ledger_resume.")
 
 
@@ -82,15 +82,16 @@ def head_problems() -> Iterator[str]:
         yield refused.sentence
 
 
-def _seen_problems(public: bytes, seen: Iterable[str]) -> Iterator[str]:
+def _seen_problems(seen: Iterable[str]) -> Iterator[str]:
     head = LedgerHead.objects.filter(pk=1).first()
     size = head.size if head else 0
+    keys = SigningKey.objects.filter(purpose="ledger").values_list("public", flat=True)
+    known = [note.Verifier(origin(), note.LOG, bytes(key)) for key in keys]
     for signed in seen:
         try:
-            known = [note.Verifier(origin(), note.LOG, public)]
             shown, _ = note.open_checkpoint(signed, known)
         except Refused:
-            continue  # not signed by this key: nobody's word stops us but our own
+            continue  # no key of ours signed it: nobody's word stops us but our own
         if shown.size > size:
             yield (
                 f"A witness has seen a checkpoint of {shown.size}, the database has {size} "

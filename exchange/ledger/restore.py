@@ -1,5 +1,6 @@
 """Go on after a restore: take back the end of the log, or open it anew under another name."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -43,14 +44,15 @@ def tail_from(folder: Path) -> Tail:
 
 
 @transaction.atomic
-def resume(tail: Tail, public: bytes, *, now: datetime) -> int:
+def resume(tail: Tail, publics: Sequence[bytes], *, now: datetime) -> int:
     """Take back the entries that a restore lost, as leaves that say nothing more; how many.
 
     1. nobody else is at it          2. the export is signed by us, and the newest that was
     3. it goes on from what we have  4. leaves, tiles, head       5. no number is given twice
     """
     _alone()  # 1
-    note.open_checkpoint(tail.signed, [note.Verifier(origin(), note.LOG, public)])  # 2
+    known = [note.Verifier(origin(), note.LOG, public) for public in publics]
+    note.open_checkpoint(tail.signed, known)  # 2
     kept = check.last_kept()
     if kept is not None and kept.size > tail.checkpoint.size:
         raise Refused("resume.older", f"A checkpoint of {kept.size} was signed: find that one.")
@@ -109,7 +111,7 @@ def _tell(first: int, end: int, *, now: datetime) -> None:
 
 
 @transaction.atomic
-def open_anew(known: str, public: bytes, *, now: datetime) -> int:
+def open_anew(known: str, publics: Sequence[bytes], *, now: datetime) -> int:
     """Go on under a new name where the end of the log is truly gone; how many entries are.
 
     1. nobody else is at it       2. the settings have a new name, the note is of one before
@@ -117,7 +119,8 @@ def open_anew(known: str, public: bytes, *, now: datetime) -> int:
     name tells what was lost      5. the old name's last checkpoint is put aside
     """
     _alone()  # 1
-    old = [note.Verifier(name, note.LOG, public) for name in origins()[1:]]
+    earlier = origins()[1:]
+    old = [note.Verifier(name, note.LOG, public) for name in earlier for public in publics]
     if not old:  # 2
         raise Refused("resume.number", "Set LEDGER_NUMBER to the number of the new name first.")
     before, _ = note.open_checkpoint(known, old)
@@ -142,5 +145,5 @@ def open_anew(known: str, public: bytes, *, now: datetime) -> int:
     LedgerIntake.objects.filter(kind="key", ref=event_id).delete()
     append_first(head, event_parts([event_id])[event_id], now=now)
     if kept is not None:  # 5
-        last_checkpoint_file().rename(f"{last_checkpoint_file()}.{len(old)}")
+        last_checkpoint_file().rename(f"{last_checkpoint_file()}.{len(earlier)}")
     return lost

@@ -10,7 +10,7 @@ from django.shortcuts import redirect
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods
 
-from exchange import audit, membership, tokens
+from exchange import audit, ledger, membership, tokens
 from exchange.proof.refused import Refused
 from exchange.questions import stated
 from exchange.web import forms, wire
@@ -45,7 +45,7 @@ def health(request: HttpRequest) -> HttpResponse:
     health = audit.health(principal)
     context = {
         "health": health,
-        "processes": _processes(health, now=now),
+        "processes": (*_processes(health, now=now), _witnesses(now=now)),
         "exempt": sorted(settings.OUTBOUND_EXEMPT),
         "token_alarms": tokens.alarms(principal, now=now),
     }
@@ -69,6 +69,16 @@ def _processes(health: audit.Health, *, now: datetime) -> tuple[tuple[str, str, 
             ),
         ),
     )
+
+
+def _witnesses(*, now: datetime) -> tuple[str, str, str]:
+    """How far the members' witnesses have come; below quorum for an hour is an alarm."""
+    found = ledger.witnessed(now=now)
+    if not found.active:
+        return ("Witnesses", "live", "none yet: no member cosigns")
+    count = f"{found.active} active, {found.quorum} must cosign"
+    bad = f"{count}: fewer have for an hour"
+    return ("Witnesses", *_said(found.is_late, bad, f"{count}: {found.size} entries cosigned"))
 
 
 def _said(is_bad: bool, bad: str, good: str) -> tuple[str, str]:  # noqa: FBT001 - a switch of words

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.db import connection
@@ -27,6 +28,7 @@ from exchange.models import (
 from exchange.proof import jcs, keys, merkle, note
 from exchange.proof.entry import Opening
 from exchange.proof.refused import Forbidden, NotFound, Refused
+from exchange.signers import signer_of
 from indicators.models import Contribution
 from members.auth import Principal
 from members.models import Member
@@ -44,6 +46,7 @@ from tests.shell.ledger_material import (
 
 pytestmark = pytest.mark.django_db
 
+OTHER = signer_of(Ed25519PrivateKey.generate())
 VERIFIERS = [note.Verifier("testserver/ledger", note.LOG, SIGNER.public)]
 
 
@@ -446,14 +449,69 @@ def test_a_restored_database_takes_the_lost_tail_from_an_export(log: Labs, tmp_p
         check.start_up()
     tail = restore.tail_from(folder)
     with pytest.raises(Refused):
-        restore.resume(tail, b"\x05" * 32, now=NOON)
-    assert restore.resume(tail, SIGNER.public, now=NOON) == 16
+        restore.resume(tail, [b"\x05" * 32], now=NOON)
+    assert restore.resume(tail, [SIGNER.public], now=NOON) == 16
     check.start_up()
     sequence()
     told = [fields(one) for one in openings(log.cirrus)]
     assert [one["kind"] for one in told] == ["erase"]
     after = [fields(one)["seq"] for one in openings(log.borealis)]
     assert after == [1, 18]  # 1 + 16 that may have been its own: a gap, never a number twice
+
+
+def test_what_a_witness_has_seen_must_be_of_this_log(log: Labs) -> None:
+    ledger.announce("ledger", SIGNER.public, now=NOON)
+    sequence()
+
+    def shown(size: int, root: bytes, *, by: Any = SIGNER) -> str:
+        text = note.Checkpoint("testserver/ledger", size, root).text()
+        return note.sign_note(text, "testserver/ledger", by)
+
+    check.start_up(seen=[ledger.checkpoint(), ledger.checkpoint(16)])
+    with pytest.raises(Refused, match="restored from before"):
+        check.start_up(seen=[shown(96, b"\x01" * 32)])
+    with pytest.raises(Refused, match="has seen another tree of 32"):
+        check.start_up(seen=[shown(32, b"\x01" * 32)])
+    # Only our own key's word stops us, nobody else's.
+    check.start_up(seen=["", "nonsense", shown(96, b"\x01" * 32, by=OTHER)])
+
+
+def test_a_log_whose_end_is_gone_goes_on_under_a_new_name(log: Labs, settings: Settings) -> None:
+    lost = note.Checkpoint("testserver/ledger", 64, b"\x01" * 32)
+    known = note.sign_note(lost.text(), "testserver/ledger", SIGNER)
+    sequencer.last_checkpoint_file().write_text(known)
+    with pytest.raises(Refused, match="LEDGER_NUMBER"):
+        restore.open_anew(known, [SIGNER.public], now=NOON)
+    settings.LEDGER_NUMBER = 2
+    with pytest.raises(Refused, match="is of the log testserver/ledger,"):
+        check.start_up()
+    with pytest.raises(Refused):
+        restore.open_anew(known, [b"\x05" * 32], now=NOON)
+    with pytest.raises(Refused, match="find that one|name that one"):
+        restore.open_anew(ledger.checkpoint(32), [SIGNER.public], now=NOON)
+    assert restore.open_anew(known, [SIGNER.public], now=NOON) == 32
+    check.start_up()
+    sequence()
+    head = note.parse_checkpoint(ledger.checkpoint().partition("\n\n")[0] + "\n")
+    assert (head.origin, head.size) == ("testserver/ledger/2", 48)
+    (told,) = openings(log.cirrus, "all", after=-1)
+    said = told.check()
+    assert told.index == 32  # the first under the new name
+    assert said["before"] == {
+        "origin": "testserver/ledger",
+        "size": 64,
+        "root": keys.b64(b"\x01" * 32),
+    }
+    release_to(log, [log.borealis])
+    sequence()
+    assert [one.check()["seq"] for one in openings(log.borealis)] == [1, 2, 35]
+
+
+def test_nothing_lost_needs_no_new_name(log: Labs, settings: Settings) -> None:
+    known = ledger.checkpoint()
+    settings.LEDGER_NUMBER = 2
+    with pytest.raises(Refused, match="Nothing of that checkpoint is lost"):
+        restore.open_anew(known, [SIGNER.public], now=NOON)
 
 
 def test_check_and_export_as_commands(

@@ -35,14 +35,14 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - Django's signature
         """Check the tail against what we have, and append it."""
         try:
-            public = signer_for(settings.SIGNER_LEDGER).public
+            publics = [signer_for(uri).public for uri in settings.SIGNER_LEDGER.split()]
             if options["new_origin"]:
                 known = options["folder"].read_text("utf-8")
-                lost = restore.open_anew(known, public, now=datetime.now(UTC))
+                lost = restore.open_anew(known, publics, now=datetime.now(UTC))
                 self.stdout.write(f"{lost} entries are lost; the log goes on under a new name.")
                 return
             tail = restore.tail_from(options["folder"])
-            count = restore.resume(tail, public, now=datetime.now(UTC))
+            count = restore.resume(tail, publics, now=datetime.now(UTC))
         except FileNotFoundError as error:
             raise CommandError(f"The export lacks {error.filename}.") from None
         except Refused as refused:

@@ -4,6 +4,7 @@ import time
 from argparse import ArgumentParser
 from collections.abc import Callable
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Any
 
 import psycopg
@@ -13,7 +14,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import connection
 from django.db.utils import Error as DatabaseError
 
-from exchange import keyring, ledger, telemetry
+from exchange import keyring, ledger, outbound, telemetry
 from exchange.ledger import check, intake, sequencer
 from exchange.management.processes import ending_on_signals
 from exchange.proof.keys import Signer
@@ -88,12 +89,28 @@ def run(signer: Callable[[], Signer]) -> None:
 
 def _listen(signer: Callable[[], Signer]) -> None:
     """Check the log before anything is signed on this connection, then hear of commits."""
-    check.start_up()
+    check.start_up(seen=_seen_by_witnesses())
     if not ledger.is_known("ledger"):  # a new log: its first key is nobody's to announce before
         ledger.announce("ledger", signer().public, now=datetime.now(UTC))
     with connection.cursor() as cursor:
         cursor.execute(f"LISTEN {intake.CHANNEL}")
     log.info("sequencer.ready", size=ledger.published_size())
+
+
+def _seen_by_witnesses() -> list[str]:
+    """The newest notes that witnesses show; where nothing outside of the database knows how far
+    the log has come, it is asked again and again, and nothing is signed meanwhile."""
+    shown = []
+    for url in settings.LEDGER_WITNESSES:
+        answer = outbound.fetch(outbound.Endpoint(url, settings.OUTBOUND_EXEMPT))
+        if answer.status == HTTPStatus.OK:
+            shown.append(answer.body.decode(errors="replace"))
+        else:
+            telemetry.count("sequencer.witness-away")
+            log.warning("sequencer.witness-away", status=answer.status, error=answer.error_class)
+    if settings.LEDGER_WITNESSES and not shown and check.last_kept() is None:
+        raise Refused("ledger.unseen", "No witness answers, and there is no last checkpoint.")
+    return shown
 
 
 def _round(signer: Callable[[], Signer], *, is_beat: bool) -> bool:
