@@ -30,7 +30,7 @@ def of(
             released_at__isnull=True,
             replaced=False,
             outcome=Outcome.Kind.ACCEPTED,
-            version__object_id__in=store.among("uuid", live),
+            version__object=store.among("uuid", live),
         )
     )
     freed = _freed(contribution, live, force, now=now)
@@ -87,7 +87,7 @@ def _elsewhere(rows: Sequence[Outcome]) -> Mapping[int, frozenset[UUID]]:
     found: dict[int, set[UUID]] = defaultdict(set)
     circles = {row.circle_id for row in rows}
     left = Outcome.objects.filter(
-        version_id__in=store.among("bigint", [row.version_id for row in rows]),
+        version=store.among("bigint", [row.version_id for row in rows]),
         released_at__isnull=False,
     ).exclude(circle_id__in=circles)
     for version_id, circle_id in left.values_list("version_id", "circle_id"):
@@ -145,7 +145,7 @@ def _approvals(rows: Sequence[Outcome]) -> Mapping[int, frozenset[str]]:
     """The rules that approvers have cleared, for each of these."""
     found: dict[int, set[str]] = defaultdict(set)
     released = Hold.objects.filter(
-        outcome__in=store.among("bigint", [row.pk for row in rows]), state=Hold.State.RELEASED
+        outcome=store.among("bigint", [row.pk for row in rows]), state=Hold.State.RELEASED
     )
     for outcome_id, rule in released.values_list("outcome_id", "rule"):
         found[outcome_id].add(rule)

@@ -179,7 +179,7 @@ def once_given(object_ids: Iterable[UUID], recipients: Iterable[UUID]) -> Holdin
 def _given(object_ids: Iterable[UUID], recipients: Sequence[UUID]) -> Iterable[tuple[Any, ...]]:
     """Every item of theirs; the notice of an observable is no state of it."""
     items = ReleaseItem.objects.filter(
-        rendition__object_id__in=store.among("uuid", list(object_ids)),
+        rendition__object=store.among("uuid", list(object_ids)),
         release__recipients__recipient_id__in=recipients,
     ).exclude(rendition__takes_back=True, rendition__stix_type="note")
     return items.order_by("id").values_list(
@@ -313,7 +313,7 @@ def _further(
     """Who is in several circles to which an object is addressed gets it under all their terms."""
     circles: dict[int | None, set[UUID]] = defaultdict(set)
     rows = Outcome.objects.filter(
-        version_id__in=store.among("bigint", [one.version.pk for one in leaving if one.version.pk]),
+        version=store.among("bigint", [one.version.pk for one in leaving if one.version.pk]),
         replaced=False,
     ).exclude(circle_id=contribution.circle_id)
     for version_id, circle_id in rows.values_list("version_id", "circle_id"):

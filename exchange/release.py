@@ -275,8 +275,8 @@ def _settle(
     """Close the window: what left, what waits for an end, what was waiting for these."""
     keys = [one.outcome_id for one in leaving]
     left = store.among("bigint", keys)
-    Outcome.objects.filter(pk__in=left, released_at__isnull=True).update(released_at=act.now)
-    Missing.objects.filter(outcome_id__in=left, due_at__lte=act.now).delete()
+    Outcome.objects.filter(pk=left, released_at__isnull=True).update(released_at=act.now)
+    Missing.objects.filter(outcome=left, due_at__lte=act.now).delete()
     Missing.objects.bulk_create(
         (
             Missing(
@@ -306,7 +306,7 @@ def _wanted(name: str, names: lists.Names, act: _Act) -> bytes:
 
 def _free(act: _Act, leaving: Sequence[lists.Leaving]) -> None:
     """What waited for an end that was given now leaves in its own next window."""
-    waits = Missing.objects.filter(recipient_id__in=store.among("uuid", act.given))
+    waits = Missing.objects.filter(recipient=store.among("uuid", act.given))
     if not waits.exclude(wanted=b"").exists():
         return
     given = frozenset().union(*{id(ids): ids for ids in act.given.values()}.values())

@@ -247,9 +247,7 @@ def _taking_back(obj: ForumObject, newest: Rendition, made: render.Rendition) ->
 
 def _newest_renditions(object_ids: Iterable[UUID]) -> dict[tuple[UUID, str], Rendition]:
     """The newest of each content of each object."""
-    rows = Rendition.objects.filter(object_id__in=store.among("uuid", list(object_ids))).order_by(
-        "id"
-    )
+    rows = Rendition.objects.filter(object=store.among("uuid", list(object_ids))).order_by("id")
     # Bytes that were taken back from anyone are not given again.
     rows = rows.exclude(Exists(ReleaseItem.objects.filter(rendition=OuterRef("pk"), recalled=True)))
     return {(row.object_id, bytes(row.content_digest).hex()): row for row in rows if row.object_id}

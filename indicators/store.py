@@ -12,7 +12,8 @@ from uuid import UUID, uuid4
 import orjson
 import psycopg
 from django.db import connection
-from django.db.models.expressions import RawSQL
+from django.db.models import TextField, Value
+from django.db.models.sql.compiler import SQLCompiler
 
 from exchange.proof import jcs
 from exchange.proof.refused import Refused
@@ -200,12 +201,21 @@ def insert(statement: str, same: Sequence[Any], *columns: Sequence[Any]) -> None
         cursor.execute(statement, [*same, *map(_list, columns)])
 
 
-def among(kind: Literal["bigint", "uuid"], values: Collection[UUID | int]) -> RawSQL:
-    """For a filter with `__in`: many values as one list, which takes no place for each of them."""
-    listed = [_list(list(values))]
-    if kind == "uuid":
-        return RawSQL("SELECT unnest(%s::uuid[])", listed)
-    return RawSQL("SELECT unnest(%s::bigint[])", listed)
+class _Among(Value):
+    """One of many values, as what stands at the right of an equals sign."""
+
+    def __init__(self, kind: Literal["bigint", "uuid"], listed: str) -> None:
+        super().__init__(listed, output_field=TextField())
+        self.kind = kind
+
+    def as_sql(self, compiler: SQLCompiler, connection: Any) -> tuple[str, tuple[str, ...]]:  # noqa: ANN401 - Django's
+        """Never a subquery: where statistics lag behind, it would be read for each row."""
+        return f"ANY (%s::{self.kind}[])", (str(self.value),)
+
+
+def among(kind: Literal["bigint", "uuid"], values: Collection[UUID | int]) -> Value:
+    """For a filter by equality: many values as one list, which takes no place for each of them."""
+    return _Among(kind, str(_list(list(values))))
 
 
 def array(words: Iterable[str]) -> str:
