@@ -45,6 +45,14 @@ def test_the_intake_benchmark_follows_the_memory_of_each_worker() -> None:
     assert left == []
 
 
+def test_the_questions_are_asked_of_a_seeded_year_and_each_archive_verifies_elsewhere() -> None:
+    with tempfile.TemporaryDirectory(prefix="weir-b-") as room:
+        done = bench("questions", "--objects", "120", room=Path(room))
+    for number in range(1, 21):
+        assert f"  q{number}, first page, member's officer" in done.stdout, done.stderr
+    assert done.stdout.count("offline: Everything verifies.") == 20
+
+
 def test_a_benchmark_that_does_not_exist_is_said_to() -> None:
     with tempfile.TemporaryDirectory(prefix="weir-b-") as room:
         done = bench("sorting", room=Path(room))
