@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import tempfile
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -33,13 +34,13 @@ def ana(stage: Stage) -> Client:
     return client_of(stage.cast.ana, "api-write", "api-read")
 
 
-def post(client: Client, stage: Stage, body: bytes, **more: str) -> Any:
-    query = f"?circle={stage.cast.relay_watch.id}&basis=fraudulent-identity"
+def post(client: Client, stage: Stage, body: bytes, *, name: str = NAME, query: str = "") -> Any:
+    addressed = f"?circle={stage.cast.relay_watch.id}&basis=fraudulent-identity"
     return client.post(
-        f"/api/files/{query}{more.pop('query', '')}",
+        f"/api/files/{addressed}{query}",
         data=body,
         content_type="application/octet-stream",
-        headers={"Content-Disposition": f'attachment; filename="{NAME}"', **more},
+        headers={"Content-Disposition": f'attachment; filename="{name}"'},
     )
 
 
@@ -168,3 +169,58 @@ def test_why_a_file_was_refused_is_said_without_its_content(ana: Client, stage: 
     assert found.json()["refused"]["code"] == "file.cut"
     assert b"canary" not in found.content
     assert json.loads(ana.get(f"/api/files/{sent['id']}/report/").content) == {"items": []}
+
+
+def say(client: Client, said: Any) -> Any:
+    return client.post("/api/columns/", data=said, content_type="application/json")
+
+
+def test_columns_are_said_once_and_tables_are_read_so(ana: Client, stage: Stage) -> None:
+    table = b"Adresse;Notiz\n203.0.113.0/24;x\n"
+    assert post(ana, stage, table, name="").json()["code"] == "csv.columns"
+    said: Any = {"head": ["Adresse", "Notiz"], "columns": ["value", ""]}
+    made = say(ana, said)
+    assert made.status_code == 200, made.content
+    assert ana.get("/api/columns/").json()["mappings"] == [made.json()]
+    sent = post(ana, stage, table, name="seen.csv").json()
+    assert (sent["kind"], sent["state"]) == ("table", "pending")
+    take(sent["id"])
+    assert ana.get(f"/api/files/{sent['id']}/").json()["successes"] == 1
+    wrong: Any
+    for wrong in ({"head": []}, {"head": ["a"], "columns": ["odd"]}, {"head": 1, "columns": []}):
+        assert (
+            ana.post("/api/columns/", data=wrong, content_type="application/json").status_code
+            == 400
+        )
+    ben = client_of(stage.cast.ben, "api-read", "api-write")
+    assert ben.get("/api/columns/").json() == {"mappings": []}
+    reader = client_of(stage.cast.ana, "api-read")
+    assert (
+        reader.post("/api/columns/", data=said, content_type="application/json").status_code == 403
+    )
+
+
+def test_nothing_of_a_file_is_in_logs_or_temporary_files(
+    ana: Client, stage: Stage, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    mark = "CANARY-in-file-5521"
+    lying = {path: path.stat().st_mtime_ns for path in Path(tempfile.gettempdir()).iterdir()}
+    bodies = (
+        sharing.bundle(sharing.range_indicator(description=mark), {"type": mark, "id": mark}),
+        sharing.bundle(sharing.range_indicator(description=mark))[:-9],
+        f"value,note\n203.0.113.0/24,{mark}\n{mark},\n".encode(),
+        json.dumps(
+            {"Event": {"info": mark, "Attribute": [{"type": mark, "value": mark}]}}
+        ).encode(),
+    )
+    with caplog.at_level("DEBUG"):
+        for body in bodies:
+            sent = post(ana, stage, body, name=mark).json()
+            take(sent["id"])
+            found = ana.get(f"/api/files/{sent['id']}/").json()
+            assert mark not in json.dumps({**found, "name": ""})
+    out, err = capfd.readouterr()
+    assert mark not in caplog.text + out + err
+    for path in Path(tempfile.gettempdir()).iterdir():
+        if path.is_file() and lying.get(path) != path.stat().st_mtime_ns:
+            assert mark.encode() not in path.read_bytes()
