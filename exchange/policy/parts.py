@@ -290,21 +290,25 @@ def _divided(bunch: _Bunch, weigh: _Scale, hub: int, *, start: int) -> Iterator[
             wide_of[knot].append(place)
     part: list[int] = []
     beside: set[int] = set()
+    weight = (0, 0, 0)
     for piece, knots in sorted(plan.pieces.items()):
         if piece in plan.core:
             continue
         needed = _needed(bunch, plan, knots, wide_of)
         objects = bunch.objects(knots)
-        together = [*part, *objects, *bunch.objects(beside | needed)]
+        more = weigh.weight(objects)
+        # Weighed piece by piece: a knot of a million objects may fall into half a million.
+        both = _sum(_sum(weight, more), weigh.weight(bunch.objects(needed - beside)))
         is_full = len(part) + len(objects) > weigh.most.full
-        if part and (is_full or not weigh.fits(together)):
+        if part and (is_full or not weigh.holds(both)):
             yield Part(tuple(sorted(part)), tuple(sorted(bunch.objects(beside))), start)
             part, beside = [], set()
-            together = [*objects, *bunch.objects(needed)]
-        if not weigh.fits(together):
+            both = _sum(more, weigh.weight(bunch.objects(needed)))
+        if not weigh.holds(both):
             raise _entangled(weigh)
         part += objects
         beside |= needed
+        weight = both
     if part:
         yield Part(tuple(sorted(part)), tuple(sorted(bunch.objects(beside))), start)
 
