@@ -53,6 +53,17 @@ def test_the_questions_are_asked_of_a_seeded_year_and_each_archive_verifies_else
     assert done.stdout.count("offline: Everything verifies.") == 20
 
 
+def test_the_latency_benchmark_runs_a_whole_exchange_and_says_what_it_took() -> None:
+    """How long it took is for a quiet machine: here it is only said."""
+    with tempfile.TemporaryDirectory(prefix="weir-b-") as room:
+        done = bench("latency", "--objects", "2", room=Path(room))
+        left = list(Path(room).iterdir())
+    assert re.search(r"posted to visible, p50 +[\d,.]+ ms  bar 200:", done.stdout), done.stderr
+    assert re.search(r"posted to visible, p99 +[\d,.]+ ms  bar 1,000:", done.stdout)
+    assert re.search(r"in all +[\d,.]+ ms  \(of a core: web \d+%, quick \d+%", done.stdout)
+    assert left == []
+
+
 def test_a_benchmark_that_does_not_exist_is_said_to() -> None:
     with tempfile.TemporaryDirectory(prefix="weir-b-") as room:
         done = bench("sorting", room=Path(room))

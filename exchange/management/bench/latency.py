@@ -35,7 +35,7 @@ POSTING = 4
 GAP = 1.0  # seconds between two that are measured, half more or less
 PAUSE = 0.01  # between two looks of the recipient
 PATIENCE = 60.0
-MOST_WAITING = 40  # two seconds of the others
+MOST_BEHIND = 2.0  # seconds: more would mean that more comes in than is taken in
 TYPICAL, LONGEST = 0.2, 1.0
 _PARTS = ("web", "quick", "worker", "courier", "beat", "sequencer")
 
@@ -82,8 +82,12 @@ def run(sizes: Sequence[int], report: Report) -> None:
         "others, posted meanwhile", sent / took, beside=f"{waiting} not taken in at the end"
     )
     report.time("computed for each contribution, in all", each, beside=f"of a core: {shares}")
-    if waiting > MOST_WAITING:
-        raise ProcessFailed(f"{waiting} contributions wait: more come in than are taken in")
+    report.time(
+        "not yet taken in at the end, as time of the others",
+        waiting / OTHERS,
+        beside=f"{waiting} contributions",
+        at_most=MOST_BEHIND,
+    )
 
 
 def _say(report: Report, found: Sequence[float]) -> None:

@@ -23,8 +23,9 @@ class Command(BaseCommand):
     """Make a database, hand over to `bench_run`, drop the database."""
 
     help = (
-        "Measure: `intake` (from POST to stored), `policy` (deciding and rendering), `preview` (a"
-        " draft floor over what is stored), `taxii` (what clients read: the full walk is"
+        "Measure: `intake` (from POST to stored), `latency` (from POST to visible), `policy`"
+        " (deciding and rendering), `preview` (a draft floor over what is stored),"
+        " `taxii` (what clients read: the full walk is"
         " `bench taxii --objects 100000`, a short one 20000), `superseded` (pages where most was"
         " replaced), `ledger` (its cost, with `--objects LEAVES TIMES`). Prints ratios, and the"
         " bars they must meet."
