@@ -220,9 +220,21 @@ CREATE OR REPLACE FUNCTION weir_disclosed(
         is_received boolean := weir_disclosed.side = 'received' AND weir_asks_for_own();
         is_given boolean := weir_disclosed.side = 'given' AND weir_asks_for_own();
         is_all boolean := weir_disclosed.side = 'all' AND weir_audits();
+        picked uuid[];
     BEGIN
         IF NOT (is_received OR is_given OR is_all) THEN
             RETURN;
+        END IF;
+        -- The few releases that a name is in, first: a walk through time would pass by all others.
+        IF names IS NOT NULL THEN
+            picked := ARRAY(
+                SELECT item.release_id FROM exchange_rendition said
+                JOIN exchange_releaseitem item ON item.rendition_id = said.id
+                WHERE said.stix_id = ANY (names)
+                UNION
+                SELECT twin.release_id FROM exchange_rendition said
+                JOIN exchange_twin twin ON twin.rendition_id = said.id
+                WHERE said.stix_id = ANY (names));
         END IF;
         RETURN QUERY
         SELECT part.idx, listed.position, part.added_at, act.kind, part.id, act.id,
@@ -264,6 +276,7 @@ CREATE OR REPLACE FUNCTION weir_disclosed(
           AND (NOT is_all OR part.recipient_id IS DISTINCT FROM part.member_id)
           AND (to_whom IS NULL OR part.recipient_id = to_whom)
           AND (by_whom IS NULL OR is_received OR part.member_id = by_whom)
+          AND (picked IS NULL OR part.release_id = ANY (picked))
           AND (names IS NULL OR said.stix_id = ANY (names))
           AND (circle_of IS NULL OR act.circle_id = circle_of)
           AND (weir_disclosed.since IS NULL OR part.added_at >= weir_disclosed.since)
