@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -304,8 +305,9 @@ def test_an_object_is_found_by_its_name(cast: Cast, given: list[Object]) -> None
     found = access.page(who, access.collections(who)[0], Query(ids=(name,)), now=NOON)
     assert [one.stix_id for one in found.items] == [name]
     for plan in of_a_holding(plans):
-        assert "rendition_by_id" in plan
-        assert "feed_of_recipient" not in plan
+        # What drives the joins stands first.
+        indexes = re.findall(r"(?:using|Bitmap Index Scan on) (\w+)", plan)
+        assert indexes[0].startswith("rendition_by_id")
         assert "Seq Scan" not in plan
 
 
