@@ -330,7 +330,7 @@ def test_a20_no_code_path_ends_a_hold_but_a_persons_act() -> None:
     """Who changes the state of a hold stands in one module: the one where people write acts."""
     root = Path(__file__).resolve().parents[2]
     changing = re.compile(
-        r"row\.state = _ACTS|Hold\.objects[^\n]*\.update\(|UPDATE exchange_hold\b"
+        r"row\.state = _ACTS|\bHold\.objects[^\n]*\.update\(|UPDATE exchange_hold\b"
     )
     writers = {
         file.relative_to(root).as_posix()
