@@ -116,7 +116,8 @@ CREATE OR REPLACE FUNCTION weir_page(
                    place integer, body bytea, number bigint)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path = public, pg_temp SET plan_cache_mode = force_custom_plan
-    SET join_collapse_limit = 1
+    SET enable_hashjoin = off SET enable_mergejoin = off SET enable_seqscan = off
+    SET enable_bitmapscan = off SET enable_sort = off SET join_collapse_limit = 1
     AS $$
     #variable_conflict error
     DECLARE
