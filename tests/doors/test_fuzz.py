@@ -61,6 +61,7 @@ QUICK = settings(
 
 
 LABS = ("Borealis", "Cirrus")
+Names = dict[str, list[Any]]  # by the name of a parameter or a member of a body
 # Nothing that the two hold is theirs to withdraw or recall; neither is told of one, or has a task.
 NOT_THEIRS = {
     "DELETE /taxii2/forum/collections/{collection}/objects/{object_id}/",
@@ -118,12 +119,12 @@ def test_anyone_can_read_the_description(running: Running) -> None:
 
 
 @pytest.fixture(scope="module")
-def names(running: Running) -> dict[str, dict[str, list[str]]]:
+def names(running: Running) -> dict[str, Names]:
     """What each lab could know: values of parameters that lead somewhere."""
     return {lab: names_of(running, lab) for lab in LABS}
 
 
-def names_of(running: Running, lab: str) -> dict[str, list[str]]:
+def names_of(running: Running, lab: str) -> Names:
     """By the name of the parameter."""
     root = "/taxii2/forum/"
     page = json.loads(running.get(f"{root}collections/holding/objects/?limit=9", by=lab)[1])
@@ -152,10 +153,12 @@ def names_of(running: Running, lab: str) -> dict[str, list[str]]:
         "match[spec_version]": ["2.1", "2.0,2.1"],
         "value": ["203.0.113.7", "203.0.113.0/24"],
         "basis": ["fraudulent-identity"],
+        "head": [["address", "seen"]],
+        "columns": [["value", ""]],
     }
 
 
-def aim(case: Any, names: dict[str, list[str]], chance: Random) -> None:
+def aim(case: Any, names: Names, chance: Random) -> None:
     """Put what leads somewhere in the place of most of what was made up."""
     places = [case.path_parameters, case.query]
     places += [case.body] if isinstance(case.body, dict) else []
@@ -168,7 +171,7 @@ def aim(case: Any, names: dict[str, list[str]], chance: Random) -> None:
 @pytest.mark.parametrize("lab", LABS)
 @pytest.mark.parametrize("label", sorted(OPERATIONS))
 def test_what_the_description_allows_and_what_it_does_not(
-    running: Running, names: dict[str, dict[str, list[str]]], label: str, lab: str
+    running: Running, names: dict[str, Names], label: str, lab: str
 ) -> None:
     operation = OPERATIONS[label]
     headers = {"Authorization": f"Bearer {running.secrets[lab]}"}
