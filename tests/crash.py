@@ -1,6 +1,6 @@
 """Kill the sequencer and PostgreSQL at random points, and see that one whole log is left.
 
-    python3 -m tests.crash [KILLS]
+    .venv/bin/python -m tests.crash [KILLS]
 
 On a PostgreSQL of its own, with durability on. Writers go on all the time; at the end every release
 that was committed is in the log once, and whatever was ever signed is the beginning of it.

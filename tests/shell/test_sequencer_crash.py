@@ -152,7 +152,7 @@ def assert_one_history() -> None:
 
 
 def test_a_durable_server_and_its_sequencers_survive_twenty_kills() -> None:
-    """The short form of `python3 -m tests.crash`, which kills 200 times."""
+    """The short form of `.venv/bin/python -m tests.crash`, which kills 200 times."""
     done = subprocess.run(
         [sys.executable, "-m", "tests.crash", "20"],
         cwd=processes.ROOT,
