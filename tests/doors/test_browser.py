@@ -173,12 +173,13 @@ def test_pages_fit_and_can_be_read_by_all(
             "/statistics/",
             "/help/",
         ]
-        + ["/subscriptions/", "/credentials/", "/people/", "/settings/", "/tokens/"],
+        + ["/subscriptions/", "/credentials/", "/people/", "/settings/", "/tokens/"]
+        + ["/contributions/", "/again/", "/archive/"],
         "abel": ["/", "/originals/", f"/originals/{wish}/"],
         "dora": ["/", "/holds/", f"/holds/{hold}/", "/holds/all/"],
         "alma": ["/", "/holds/", f"/holds/{hold}/"],
         "otto": ["/", "/originals/", f"/originals/{wish}/"],
-        "pia": ["/"],
+        "pia": ["/", "/health/", "/members/"],
     }
     for name, pages in by_name.items():
         sign_in(page, live_server, name)
