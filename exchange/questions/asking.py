@@ -5,8 +5,10 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
+
+from django.db.models import Model, QuerySet
 
 from exchange.proof.answers import Mark
 from exchange.proof.refused import NotFound, Refused
@@ -20,6 +22,7 @@ GIVEN, RECEIVED, ALL = "given", "received", "all"
 SIDES = {GIVEN: "what my company gave", RECEIVED: "what my company received"}
 
 Value = str | int | datetime | None
+_Row = TypeVar("_Row", bound=Model)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +93,14 @@ class Filters:
         if self.until is None:
             return None
         return datetime.combine(self.until, time(), UTC) + timedelta(days=1)
+
+    def within(self, rows: QuerySet[_Row], moment: str) -> QuerySet[_Row]:
+        """The rows whose moment, a column, lies in the period; all where there is none."""
+        if self.start:
+            rows = rows.filter(**{f"{moment}__gte": self.start})
+        if self.end:
+            rows = rows.filter(**{f"{moment}__lt": self.end})
+        return rows
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,10 +52,7 @@ def _holds(asked: Asked) -> QuerySet[Hold]:
     rows = Hold.objects.all()
     if not asked.is_forum:
         rows = rows.filter(member_id=asked.member_id)
-    if filters.start:
-        rows = rows.filter(opened_at__gte=filters.start)
-    if filters.end:
-        rows = rows.filter(opened_at__lt=filters.end)
+    rows = filters.within(rows, "opened_at")
     if filters.field_class:
         rows = rows.filter(field_class=filters.field_class)
     if filters.rule:

@@ -299,10 +299,7 @@ def _passed_on(asked: Asked) -> Answer:
     filters = asked.filters
     if filters.object:
         rows = rows.filter(stix_id=filters.object)
-    if filters.start:
-        rows = rows.filter(at__gte=filters.start)
-    if filters.end:
-        rows = rows.filter(at__lt=filters.end)
+    rows = filters.within(rows, "at")
     if filters.recipient and asked.is_auditor:
         rows = rows.filter(member_id=filters.recipient)
     place = asked.after()

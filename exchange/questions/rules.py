@@ -220,10 +220,7 @@ def _forbidden(asked: Asked) -> Answer:
     rows = LookedBack.objects.exclude(fault__in=("", lookback.GONE))
     if not asked.is_forum:
         rows = rows.filter(member_id=asked.member_id)
-    if filters.start:
-        rows = rows.filter(release__committed_at__gte=filters.start)
-    if filters.end:
-        rows = rows.filter(release__committed_at__lt=filters.end)
+    rows = filters.within(rows, "release__committed_at")
     place = asked.after()
     if place:
         rows = rows.filter(id__lt=int(place[0]))
@@ -279,10 +276,7 @@ def _told(asked: Asked) -> Answer:
     """Each released statistics table, and whether it keeps the rules that it was made under."""
     filters = asked.filters
     rows = StatisticsTable.objects.order_by("-period", "measure").select_related("floor")
-    if filters.start:
-        rows = rows.filter(due_at__gte=filters.start)
-    if filters.end:
-        rows = rows.filter(due_at__lt=filters.end)
+    rows = filters.within(rows, "due_at")
     place = asked.after()
     if len(place) == 2:
         period, measure = str(place[0]), str(place[1])

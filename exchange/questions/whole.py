@@ -45,10 +45,7 @@ def _corrected(asked: Asked) -> Answer:
     rows = Feedback.objects.all()
     if not asked.is_forum:
         rows = rows.filter(member_id=asked.member_id)
-    if filters.start:
-        rows = rows.filter(at__gte=filters.start)
-    if filters.end:
-        rows = rows.filter(at__lt=filters.end)
+    rows = filters.within(rows, "at")
     if filters.person:
         rows = rows.filter(answered_by_id=filters.person)
     place = asked.after()
@@ -161,10 +158,7 @@ def _checkpoints(asked: Asked) -> Iterator[tuple[Any, ...]]:
     """The newest signed heads: each note says its own size and root, and the tiles lead there."""
     filters = asked.filters
     rows = LedgerCheckpoint.objects.order_by("-size")
-    if filters.start:
-        rows = rows.filter(at__gte=filters.start)
-    if filters.end:
-        rows = rows.filter(at__lt=filters.end)
+    rows = filters.within(rows, "at")
     for row in rows[:_CHECKPOINTS]:
         stated = note.parse_checkpoint(row.note.partition("\n\n")[0] + "\n")
         same = (stated.size, stated.root) == (row.size, bytes(row.root))
