@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from django.db.models.expressions import RawSQL
-
 from exchange import audiences, constants, folds, holds
 from exchange.models import Missing, Outcome
 from exchange.policy import windows
@@ -174,7 +172,7 @@ def _replace_older(row: Contribution, kept: Sequence[store.Stored]) -> None:
     if not newest:
         return
     older = Outcome.objects.filter(
-        version__object_id__in=RawSQL("SELECT unnest(%s::uuid[])", [list(newest)]), replaced=False
+        version__object=store.among("uuid", newest), replaced=False
     ).values_list("id", "version__object_id", "version__modified_ns")
     stale = [pk for pk, object_id, ns in older if ns < newest[object_id]]
     Outcome.objects.filter(pk__in=stale, released_at__isnull=True).update(replaced=True)

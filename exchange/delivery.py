@@ -14,7 +14,6 @@ from uuid import UUID, uuid4
 from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import F, Q
-from django.db.models.expressions import RawSQL
 from django.utils import timezone
 from django.utils.http import parse_http_date_safe
 
@@ -32,6 +31,7 @@ from exchange.models import (
 )
 from exchange.proof import claims, jcs, keys
 from exchange.proof.refused import Forbidden, NotFound
+from indicators import store
 from members.auth import Principal
 from members.models import CircleMember, Member
 
@@ -87,8 +87,7 @@ def enqueue(
     now: datetime,
 ) -> None:
     """In the release's transaction: a waiting delivery for each subscription of a recipient."""
-    recipients = RawSQL("SELECT unnest(%s::uuid[])", [list(recipient_ids)])
-    rows = Subscription.objects.filter(member_id__in=recipients).exclude(
+    rows = Subscription.objects.filter(member=store.among("uuid", recipient_ids)).exclude(
         state__in=[_Sub.UNVERIFIED, _Sub.REMOVED]
     )
     circle = Release.objects.filter(pk=release_id).values("circle_id")

@@ -5,7 +5,6 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db.models.expressions import RawSQL
 
 from exchange import constants
 from exchange.models import ReleaseItem
@@ -38,7 +37,7 @@ def issued_here(member_id: UUID, stix_ids: Sequence[str]) -> frozenset[str]:
     """Which of these are forum ids that the member has held: its own objects among them."""
     return frozenset(
         ReleaseItem.objects.filter(
-            rendition__stix_id__in=RawSQL("SELECT unnest(%s::text[])", [list(stix_ids)]),
+            rendition__stix_id=store.among("text", stix_ids),
             rendition__object__isnull=False,
             release__recipients__recipient_id=member_id,
             release__recipients__idx__isnull=False,

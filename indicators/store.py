@@ -201,10 +201,13 @@ def insert(statement: str, same: Sequence[Any], *columns: Sequence[Any]) -> None
         cursor.execute(statement, [*same, *map(_list, columns)])
 
 
+Kind = Literal["bigint", "uuid", "text"]
+
+
 class _Among(Value):
     """One of many values, as what stands at the right of an equals sign."""
 
-    def __init__(self, kind: Literal["bigint", "uuid"], listed: str) -> None:
+    def __init__(self, kind: Kind, listed: str) -> None:
         super().__init__(listed, output_field=TextField())
         self.kind = kind
 
@@ -213,7 +216,7 @@ class _Among(Value):
         return f"ANY (%s::{self.kind}[])", (str(self.value),)
 
 
-def among(kind: Literal["bigint", "uuid"], values: Collection[UUID | int]) -> Value:
+def among(kind: Kind, values: Collection[UUID | int | str]) -> Value:
     """For a filter by equality: many values as one list, which takes no place for each of them."""
     return _Among(kind, str(_list(list(values))))
 
