@@ -1,0 +1,1 @@
+"""What a run says becomes STIX, contributed by the exchange as any contribution."""

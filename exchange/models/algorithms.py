@@ -1,0 +1,1 @@
+"""Rows of algorithms and what became of them."""

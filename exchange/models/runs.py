@@ -1,0 +1,1 @@
+"""Rows of runs, of what they found, and of drafts for one member."""

@@ -1,0 +1,1 @@
+"""Extracts: taken in, checked again, sealed for each member and day, erased with the key."""
