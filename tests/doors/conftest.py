@@ -6,9 +6,11 @@ import pytest
 from django.conf import LazySettings
 from django.test import Client
 from django.utils import timezone
+from pytest_django.live_server_helper import LiveServer
 
 from tests.doors.clients import client_of
 from tests.doors.stage import Stage, set_stage
+from tests.doors.verifying import Desk, set_desk
 
 
 @pytest.fixture
@@ -30,3 +32,14 @@ def cleo(stage: Stage) -> Client:
 @pytest.fixture
 def ana(stage: Stage) -> Client:
     return client_of(stage.cast.ana)
+
+
+@pytest.fixture
+def desk(
+    settings: LazySettings,
+    tmp_path: Path,
+    live_server: LiveServer,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Desk:
+    return set_desk(live_server.url, tmp_path, settings, monkeypatch, capsys)

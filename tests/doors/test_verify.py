@@ -4,144 +4,31 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 import pytest
-from django.conf import LazySettings
 from django.core.management import call_command
-from django.db import connection
 from django.test import Client
 from django.utils import timezone
-from pytest_django.live_server_helper import LiveServer
 
-from exchange import archive, ledger, recall, release
-from exchange.ledger import receipts, sequencer, statements, witnesses
-from exchange.models import LedgerEntry, LedgerHead, LedgerSlot, ReleaseRecipient
-from exchange.proof import merkle, verify
+from exchange import archive, ledger, recall
+from exchange.ledger import receipts, statements
+from exchange.models import LedgerSlot, ReleaseRecipient
+from exchange.proof import verify
 from exchange.proof.remote import CREDENTIAL
 from exchange.signers import signer_for
 from exchange.web import leaving
 from indicators.models import ForumObject
 from members import onboarding
-from members.models import Member, User
 from members.scope import acting
-from tests.cast import Cast, make_cast
 from tests.doors.clients import secret_of
 from tests.doors.test_tokenise import ALONE, machine_of
-from tests.shell.sharing import Way, range_indicator
+from tests.doors.verifying import MINUTE, SCOPES, Desk, entry_of, rebuild, tampering
+from tests.shell.sharing import range_indicator
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-SCOPES = ("ledger-read", "taxii-read")
-MINUTE = timedelta(minutes=1)
-
-
-@dataclass
-class Desk:
-    """Ben's verifier, and the exchange that it asks."""
-
-    cast: Cast
-    url: str
-    state: Path
-    folder: Path
-    settings: LazySettings
-    capsys: pytest.CaptureFixture[str]
-    said: str = ""
-
-    @property
-    def way(self) -> Way:
-        return Way(self.cast, self.cast.relay_watch)
-
-    def give(self, value: str, now: datetime | None = None) -> None:
-        """Aurora shares one indicator with the relay watch."""
-        self.way.give(range_indicator(value), now=now or timezone.now())
-        release.open_windows(now=now or timezone.now())
-        self.publish(now)
-
-    def publish(self, now: datetime | None = None) -> None:
-        """One round of the sequencer."""
-        moment = now or timezone.now()
-        ledger.integrate(now=moment)
-        ledger.publish(signer_for(self.settings.SIGNER_LEDGER), now=moment)
-
-    def check(self, *more: str | Path) -> int:
-        """The command, as a member runs it."""
-        asked = ["check", "--url", self.url, "--state", str(self.state), *map(str, more)]
-        code = verify.main(asked)
-        self.said = self.capsys.readouterr().out
-        return code
-
-    def cosign(self, *people: User) -> None:
-        """The witnesses of these people's members sign what was newest as this interval began."""
-        for person in people:
-            member = person.member
-            assert member is not None
-            secret = self.folder / f"{member.slug}.secret"
-            if not secret.exists():
-                secret.write_text(secret_of(person, "ledger-read"))
-            key = self.folder / f"{member.slug}.key"
-            state = self.folder / f"{member.slug}.state"
-            name = f"{member.slug}.example/witness"
-            common = ["witness", "--url", self.url, "--state", str(state), "--name", name]
-            common += ["--credential-file", str(secret)]
-            if not key.exists():
-                assert verify.main([*common, "--key", str(key), "--new-key"]) == 0
-                vkey = self.capsys.readouterr().out.splitlines()[-1]
-                witnesses.add(member, vkey, now=timezone.now())
-                self.publish()
-            assert verify.main([*common, "--key", str(key)]) == 0
-        self.said = self.capsys.readouterr().out
-
-
-@pytest.fixture
-def desk(
-    settings: LazySettings,
-    tmp_path: Path,
-    live_server: LiveServer,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> Desk:
-    settings.WEIR_BASE_URL = live_server.url
-    settings.LEDGER_DIR = tmp_path / "ledger"
-    before = timezone.now() - 30 * MINUTE
-    cast = make_cast(before)
-    for purpose in ("ledger", "bundle", "delivery"):
-        uri = getattr(settings, f"SIGNER_{purpose.upper()}")
-        ledger.announce(purpose, signer_for(uri).public, now=before)
-    release.constants_to([cast.borealis.id, cast.aurora.id], now=before)
-    monkeypatch.setenv(CREDENTIAL, secret_of(cast.ben, *SCOPES))
-    desk = Desk(cast, live_server.url, tmp_path / "weir.state", tmp_path, settings, capsys)
-    desk.publish(before)
-    for n in range(3):
-        desk.give(f"203.0.{n}.0/24", before + (n + 1) * MINUTE)
-    return desk
-
-
-@contextmanager
-def tampering() -> Iterator[Callable[..., int]]:
-    """The database's superuser, whom no trigger stops."""
-    with connection.cursor() as cursor:
-        cursor.execute("SET session_replication_role = replica")
-
-        def execute(statement: str, *given: Any) -> int:
-            cursor.execute(statement, given)
-            return int(cursor.rowcount)
-
-        yield execute
-        cursor.execute("SET session_replication_role = origin")
-
-
-def entry_of(member: Member, *, kind: str = "release") -> LedgerEntry:
-    """The newest entry of a kind that a member was told of."""
-    row = LedgerEntry.objects.filter(to_member=member, kind=kind).order_by("-idx").first()
-    assert row is not None
-    return row
 
 
 # An honest exchange
@@ -320,13 +207,6 @@ def test_a_rewritten_log_contradicts_the_checkpoint_that_ben_has(desk: Desk) -> 
     assert len(kept) == 1
     assert old.strip() in kept[0].read_text()
     assert json.loads(desk.state.read_text())["note"] == old  # and what Ben knew stays known
-
-
-def rebuild() -> None:
-    """Every tile and the head from the leaves that are there now."""
-    head = LedgerHead.objects.create(pk=1, size=0, root=merkle.EMPTY_ROOT)
-    leaves = LedgerEntry.objects.order_by("idx").values_list("leaf", flat=True)
-    sequencer.grow(head, [merkle.leaf_hash(bytes(leaf)) for leaf in leaves])
 
 
 def test_a_log_that_shrank_is_seen(desk: Desk) -> None:
