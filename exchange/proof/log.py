@@ -62,9 +62,10 @@ class View:
 
 
 def newest(remote: Remote, state: State, given: Iterable[Verifier]) -> tuple[View, State]:
-    """The newest checkpoint, signed by a log that is trusted, and grown from the stored one."""
+    """The newest checkpoint, signed by a log that is trusted."""
     # 1. who is trusted: own copies, what the state knows, at first what the exchange says
-    # 2. the log has signed     3. its origin is the known one     4. it grew from the stored one
+    # 2. the log has signed     3. its origin is the known one
+    # 4. (the caller) it grew from the stored one: follow
     signed = remote.text("/ledger/checkpoint")
     trusted = _trusted(remote, state, given)  # 1
     try:
@@ -82,7 +83,6 @@ def newest(remote: Remote, state: State, given: Iterable[Verifier]) -> tuple[Vie
             "checkpoint.other", "The checkpoint is of another log than before.", state.note, signed
         )
     view = View(remote, signed, point, signatures)
-    follow(view, state.note)  # 4
     vkeys = tuple(sorted({each.vkey() for each in trusted}))
     return view, replace(state, origin=point.origin, vkeys=vkeys)
 

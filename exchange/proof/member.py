@@ -9,7 +9,7 @@
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -62,6 +62,7 @@ class Run:
         start = State() if self._reads_all else self.state
         days = Days(start.day, start.received, start.contributed)
         ends = {slot: self._read(slot, account, days) for slot, account in _accounts(start)}
+        self._compare_ends(ends)
         self._judge_gaps()
         self.faults += days.faults
         keys = self._key_set(told)
@@ -155,6 +156,12 @@ class Run:
         if each.fields.get("kind") == "erase":
             self.erased |= _indexes(each.fields)
         days.see(each, self.view.signed)
+
+    def _compare_ends(self, ends: Mapping[str, Account]) -> None:
+        """What was shown the last time is shown again; only reading all of it tells."""
+        for slot, known in _accounts(self.state):
+            if known.seq > ends[slot].seq:
+                self.gaps.append((slot, ends[slot].seq + 1, known.seq, ends[slot].index))
 
     def _judge_gaps(self) -> None:
         """A number is missing, unless the ledger says that its entry's content was erased."""

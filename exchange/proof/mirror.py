@@ -11,7 +11,7 @@ from exchange.proof.refused import Refused
 def check(view: View, folder: Path, before: str) -> Iterator[str]:
     """Fetch every tile and every entry; what was kept from the last time must be its beginning.
 
-    `before` is the checkpoint of that time. The copy is written where nothing is wrong.
+    `before` is the checkpoint of that time.
     """
     # 1. each tile begins with what was kept of it     2. the edge leads to the signed root
     # 3. each full tile hashes to what the tile above it says, from the top down
@@ -27,12 +27,16 @@ def check(view: View, folder: Path, before: str) -> Iterator[str]:
             _check_child(view, before, level - 1, n)  # 3
     for n in _tiles(size):
         _check_entries(view, before, n)  # 4
-    for level, count in levels:
+    yield f"  all {size} entries and {sum(len(_tiles(count)) for _, count in levels)} tiles"
+
+
+def keep(view: View, folder: Path) -> None:
+    """Write down the copy, once nothing in it is wrong and the log grew from the last one."""
+    for level, count in _levels(view.point.size):
         for n in _tiles(count):
             path = folder / _name(level, n)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(view.read(level, n))
-    yield f"  all {size} entries and {sum(len(_tiles(count)) for _, count in levels)} tiles"
 
 
 def _compare(view: View, folder: Path, before: str, level: int, n: int) -> None:

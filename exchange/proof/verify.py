@@ -136,6 +136,12 @@ def _check(options: argparse.Namespace) -> tuple[int, Lines]:
     door = remote.remote(options.url, options.credential_file, options.ca)
     before = _state(options)
     view, state = log.newest(door, before, _given(options))
+    folder = options.state.with_name(f"{options.state.name}.tiles")
+    # First: where the tree itself was changed, nothing else can be told.
+    tiles = list(mirror.check(view, folder, before.note)) if options.full else []
+    log.follow(view, before.note)
+    if options.full:
+        mirror.keep(view, folder)
     lines = (
         tell.first(view, state) if not before.note else tell.grown(view, log.parsed(before.note))
     )
@@ -148,9 +154,7 @@ def _check(options: argparse.Namespace) -> tuple[int, Lines]:
     )
     run = Run(view, replace(state, url=door.url), asked, int(time.time()), lines)
     after = run.check()
-    if options.full:
-        folder = options.state.with_name(f"{options.state.name}.tiles")
-        lines += mirror.check(view, folder, before.note)
+    lines += tiles
     if run.faults:
         said = [line for fault in run.faults for line in tell.refusal(fault)]
         return BAD, [*lines, *said, _keep(options.state, run.faults)]
@@ -166,6 +170,7 @@ def _witness(options: argparse.Namespace) -> tuple[int, Lines]:
     door = remote.remote(options.url, options.credential_file, options.ca)
     state = _state(options)
     view, state = log.newest(door, state, _given(options))
+    log.follow(view, state.note)
     state = log.learn(view, state, log.told_to_all(view))
     said = witness.sign(view, state, key, options.name, now=int(time.time()), path=options.state)
     return GOOD, [f"Cosigned {said}" if said else "Nothing to cosign: the last one was newer."]
