@@ -1,0 +1,199 @@
+"""The scorecard: sixteen whole weights over what a row says of its group, and a whole score.
+
+    score = sum of weight * fact          found: score >= threshold
+                                          own evidence of a row: score >= threshold - own_margin
+
+The facts are small whole numbers, each growing one way, and every member and the pool take them of
+the same columns. What they are, in the order of `FACTS`:
+
+    size payers devices        half decades of accounts, payers, devices (0: fewer than three)
+    flat                       evenness of the day's hours, 0 to 9
+    mid short fresh mismatch   shares in tenths, as they stand in the row
+    pivot carded deviced
+    start_peak
+    start_days                 0 to 5: over 1, 2, 4, 8, 16, 32 days did the accounts begin
+    templates egress           how many, at most 8: more of them says no more
+    methods                    kinds of elicitation seen, at most 4
+
+No fact is whose, from where, in which language, or on which day: none can single out a customer.
+
+Weights, `threshold` and `own_margin` share one unit and come from the document of the algorithm.
+The expressions use methods of the tables alone, so this module needs no extra.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from indicators.detection import schema
+from indicators.detection.values import ClusterRow, Parameters
+
+if TYPE_CHECKING:
+    from ibis import Column, Table
+
+Facts = Mapping[str, int]
+
+FACTS = (
+    "size",
+    "payers",
+    "devices",
+    "flat",
+    "mid",
+    "short",
+    "fresh",
+    "mismatch",
+    "pivot",
+    "carded",
+    "deviced",
+    "start_peak",
+    "start_days",
+    "templates",
+    "egress",
+    "methods",
+)
+MOST = MappingProxyType({"templates": 8, "egress": 8, "methods": 4})
+
+# Of the document: what each parameter may be.
+RANGES: Mapping[str, tuple[int, int]] = MappingProxyType(
+    {name: (-40, 40) for name in FACTS} | {"threshold": (0, 1_000), "own_margin": (0, 100)}
+)
+# Weights by reason, before they were fitted on a world. A campaign is paced by a machine, of middle
+# volumes, new, says it is a client that it is not, and asks by template; its accounts outnumber its
+# payers and devices, and begin in few waves. Age, payers of their own and a spread of beginnings
+# are what a school, a firm or a reseller has.
+START: Parameters = MappingProxyType(
+    {
+        "size": 4,
+        "payers": -2,
+        "devices": -3,
+        "flat": 6,
+        "mid": 4,
+        "short": 3,
+        "fresh": 4,
+        "mismatch": 5,
+        "pivot": 4,
+        "carded": 1,
+        "deviced": 1,
+        "start_peak": 3,
+        "start_days": -2,
+        "templates": 5,
+        "egress": 2,
+        "methods": 6,
+        "threshold": 170,
+        "own_margin": 20,
+    }
+)
+
+_SHARES = ("mid", "short", "fresh", "mismatch", "pivot", "carded", "deviced", "start_peak")
+
+
+# --- of values -----------------------------------------------------------------------------------
+
+
+def facts_of(row: ClusterRow) -> Facts:
+    """The sixteen facts of one row."""
+    shares = {name: getattr(row, name) for name in _SHARES}
+    return shares | {
+        "size": schema.SIZES.index(row.size),
+        "payers": schema.SIZES.index(row.payers),
+        "devices": 0 if row.devices == schema.FEW else schema.SIZES.index(row.devices) + 1,
+        "flat": row.flat,
+        "start_days": schema.START_DAYS.index(row.start_days),
+        "templates": min(len(row.templates), MOST["templates"]),
+        "egress": min(len(row.egress), MOST["egress"]),
+        "methods": min(len(row.methods), MOST["methods"]),
+    }
+
+
+def facts_of_group(rows: Sequence[ClusterRow]) -> Facts:
+    """The facts of several rows as of one group; of one row, those of that row.
+
+    Accounts, payers and devices add up (by the lower ends of their buckets), shares and pace are
+    means by accounts, rounded down, and of lists the longest counts: rows of two members may show
+    the same template or address, so adding would count one thing twice.
+    """
+    each = [facts_of(row) for row in rows]
+    if len(each) == 1:
+        return each[0]
+    weights = [schema.SIZE_FLOORS[facts["size"]] for facts in each]
+    made = {name: _mean(each, weights, name) for name in ("flat", "start_days", *_SHARES)}
+    made |= {name: max(facts[name] for facts in each) for name in MOST}
+    made["size"] = _bucket(sum(weights))
+    made["payers"] = _bucket(sum(schema.SIZE_FLOORS[facts["payers"]] for facts in each))
+    known = [facts["devices"] for facts in each if facts["devices"]]
+    made["devices"] = _bucket(sum(schema.SIZE_FLOORS[one - 1] for one in known)) + 1 if known else 0
+    return made
+
+
+def score(facts: Facts, parameters: Parameters) -> int:
+    """The score of a row's or a group's facts."""
+    return sum(parameters[name] * facts[name] for name in FACTS)
+
+
+def score_of(row: ClusterRow, parameters: Parameters) -> int:
+    """The score of one row."""
+    return score(facts_of(row), parameters)
+
+
+def is_found(points: int, parameters: Parameters) -> bool:
+    """Whether a group with this score is one that the scorecard names."""
+    return points >= parameters["threshold"]
+
+
+def is_evidence(points: int, parameters: Parameters) -> bool:
+    """Whether a row with this score has evidence of its own, so that others' rows may add to it."""
+    return points >= parameters["threshold"] - parameters["own_margin"]
+
+
+def _mean(each: Iterable[Facts], weights: Sequence[int], name: str) -> int:
+    weighed = sum(weight * facts[name] for facts, weight in zip(each, weights, strict=True))
+    return weighed // sum(weights)
+
+
+def _bucket(number: int) -> int:
+    return sum(number >= floor for floor in schema.SIZE_FLOORS) - 1
+
+
+# --- of tables -----------------------------------------------------------------------------------
+
+
+def scored(tables: Mapping[str, "Table"], parameters: Parameters) -> "Table":
+    """Each row of `cluster_row` (of the pool, or of a member's own groups) with its score."""
+    rows = tables["cluster_row"]
+    egress = tables["row_token"].filter(tables["row_token"].kind == "egress")
+    methods = tables["row_tag"].filter(tables["row_tag"].kind == "method")
+    for name, counted in (
+        ("templates", tables["row_template"]),
+        ("egress", egress),
+        ("methods", methods),
+    ):
+        rows = _with_count(rows, counted, name)
+    points = sum(parameters[name] * _column(rows, name) for name in FACTS)
+    return rows.select("row", score=points.cast("int64"))
+
+
+def marked(tables: Mapping[str, "Table"], parameters: Parameters) -> "Table":
+    """Rows that the scorecard names alone: (unit, key), each with a key of its own."""
+    rows = scored(tables, parameters)
+    rows = rows.filter(rows.score >= parameters["threshold"])
+    return rows.select(unit=rows.row, key=rows.row.cast("string"))
+
+
+def _with_count(rows: "Table", listed: "Table", name: str) -> "Table":
+    counts = listed.group_by(listed.row).agg(many=listed.count().cast("int64"))
+    counts = counts.select(counted=counts.row, many=counts.many)
+    joined = rows.left_join(counts, rows.row == counts.counted)
+    # ClickHouse fills what finds no partner with 0, the others with NULL.
+    capped = joined.many.coalesce(0).clip(upper=MOST[name])
+    return joined.mutate(**{f"n_{name}": capped}).drop("counted", "many")
+
+
+def _column(rows: "Table", name: str) -> "Column":
+    if name in MOST:
+        return rows[f"n_{name}"]
+    if name == "devices":
+        return rows.devices + 1
+    if name == "start_days":
+        # Its place in schema.START_DAYS: how many of the later ones it has reached.
+        return sum((rows.start_days >= days).ifelse(1, 0) for days in schema.START_DAYS[1:])
+    return rows[name]
