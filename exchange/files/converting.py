@@ -1,30 +1,20 @@
 """MISP events become STIX in a process of its own: without keys, bounded, its output sealed."""
 
-import subprocess
-import sys
-import threading
-from collections.abc import Callable
 from importlib.util import find_spec
-from pathlib import Path
 from typing import IO
 
 import orjson
 from django.conf import settings
 
+from exchange import children
 from exchange.files import sealed, words
 from exchange.models import File, FileFault
 from exchange.proof.refused import Refused
 from indicators.converters.misp.events import MOST_OCTETS
 
-_ROOT = Path(__file__).resolve().parents[2]
-_SECONDS = 240
+_MODULE = "indicators.converters.misp"
+_BOUNDS = children.Bounds(memory=2 << 30, seconds=240)
 _LONGEST = 16 << 20  # one object in one line
-# In isolated mode, so that neither a folder nor a variable of whoever started us is read.
-_START = (
-    "import runpy, sys; sys.path.insert(0, sys.argv[1]); "
-    "runpy.run_module('indicators.converters.misp', run_name='__main__')"
-)
-_ARGV: tuple[str, ...] = (sys.executable, "-I", "-c", _START, str(_ROOT))
 
 
 def can_convert() -> None:
@@ -48,7 +38,12 @@ def convert(row: File) -> None:
         sealed.Writer(row.id, row.member_id, most=most, suffix=words.CONVERTED) as out,
     ):
         out.write(b'{"objects":[')
-        _run(lambda sink: _feed(read, sink), lambda lines: _lines(row, lines, out, faults))
+        children.stream(
+            _MODULE,
+            lambda sink: _feed(read, sink),
+            lambda lines: _lines(row, lines, out, faults),
+            _BOUNDS,
+        )
         out.write(b"]}")
         row.converted = out.keep()
     FileFault.objects.bulk_create(faults, batch_size=1_000)
@@ -56,37 +51,9 @@ def convert(row: File) -> None:
     row.save(update_fields=["converted", "faulty"])
 
 
-def _run(feed: Callable[[IO[bytes]], None], take: Callable[[IO[bytes]], None]) -> None:
-    """Both ends of the child's pipes at once: neither may wait for the other."""
-    with subprocess.Popen(  # noqa: S603 - the program is ours, no shell
-        _ARGV,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env={"PYTHONDONTWRITEBYTECODE": "1", "LANG": "C.UTF-8"},
-        cwd="/",
-    ) as child:
-        if child.stdin is None or child.stdout is None:
-            raise RuntimeError("a child without pipes")
-        end = threading.Timer(_SECONDS, child.kill)
-        feeder = threading.Thread(target=feed, args=(child.stdin,), daemon=True)
-        end.start()
-        feeder.start()
-        try:
-            take(child.stdout)
-        finally:
-            end.cancel()
-            child.kill()
-            feeder.join()
-
-
 def _feed(read: sealed.Reader, sink: IO[bytes]) -> None:
-    try:
-        with sink:
-            for start in range(0, read.octets, sealed.PIECE):
-                sink.write(read(start, sealed.PIECE))
-    except OSError:
-        return  # it ended before its input did; what it said of that is read by the other end
+    for start in range(0, read.octets, sealed.PIECE):
+        sink.write(read(start, sealed.PIECE))
 
 
 def _lines(row: File, lines: IO[bytes], out: sealed.Writer, faults: list[FileFault]) -> None:

@@ -1,14 +1,13 @@
 """MISP events on their way in: converted apart, taken as any file, and what is left out told."""
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.conf import LazySettings
 
-from exchange import files
+from exchange import children, files
 from exchange.files import converting
 from exchange.models import Outcome
 from exchange.proof.refused import Refused
@@ -114,12 +113,12 @@ def test_a_converter_that_dies_is_told_and_leaves_nothing(
 ) -> None:
     body = json.dumps(event(attribute(1, "domain", "a.example"))).encode()
     for program in ("import os; os.abort()", "print('o{}')", "print('o' + 'x' * 20_000_000)"):
-        monkeypatch.setattr(converting, "_ARGV", (sys.executable, "-c", program))
+        monkeypatch.setattr(children, "_START", program)
         sent = hand_in(way, body)
         take(sent)
         assert status(way, sent).code == "misp.failed"
-    monkeypatch.setattr(converting, "_SECONDS", 0.2)
-    monkeypatch.setattr(converting, "_ARGV", (sys.executable, "-c", "import time; time.sleep(60)"))
+    monkeypatch.setattr(converting, "_BOUNDS", children.Bounds(memory=1 << 30, seconds=1))
+    monkeypatch.setattr(children, "_START", "import time; time.sleep(60)")
     sent = hand_in(way, body)
     take(sent)
     assert status(way, sent).code == "misp.failed"
@@ -132,11 +131,11 @@ def test_the_converter_is_given_no_key_and_no_setting(
     program = (
         "import json, os; print('f' + json.dumps([1, ','.join(sorted(os.environ))])); print('.')"
     )
-    monkeypatch.setattr(converting, "_ARGV", (sys.executable, "-c", program))
+    monkeypatch.setattr(children, "_START", program)
     sent = hand_in(way, json.dumps(event()).encode())
     take(sent)
     (line,) = told(way, sent)
-    assert set(line.message.split(",")) <= {"LANG", "LC_CTYPE", "PYTHONDONTWRITEBYTECODE"}
+    assert set(line.message.split(",")) <= {"LC_CTYPE", *children.ENVIRONMENT}
 
 
 def test_without_the_extra_it_is_said_by_name(way: Way, monkeypatch: pytest.MonkeyPatch) -> None:

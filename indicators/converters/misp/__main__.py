@@ -1,12 +1,11 @@
 """A process of its own that turns MISP events into STIX 2.1: text in, lines out, nothing else.
 
-It is given no key and no setting, writes no file, and may use so much memory and time. A line is
+`exchange.children` starts it, without keys or settings, in so much memory and time. A line is
 `o` and an object, `f` and what was left out, or `x` and why the file is refused; `.` ends them.
 """
 
 import json
 import logging
-import resource
 import sys
 from typing import Any
 
@@ -15,19 +14,9 @@ from misp_stix_converter import MISPtoSTIX21Parser
 from exchange.proof.refused import Refused
 from indicators.converters.misp import events
 
-_LIMITS = (
-    (resource.RLIMIT_AS, 2 << 30),
-    (resource.RLIMIT_CPU, 200),
-    (resource.RLIMIT_FSIZE, 0),
-    (resource.RLIMIT_NOFILE, 64),
-    (resource.RLIMIT_CORE, 0),
-)
-
 
 def main() -> None:
     """Convert what stands on the input."""
-    for what, most in _LIMITS:
-        resource.setrlimit(what, (most, most))
     logging.disable()
     # What libraries print is no line of ours.
     out, sys.stdout = sys.stdout, sys.stderr
