@@ -43,6 +43,26 @@ SAMPLES = ("2-9", "10-99", "100-999", "1k-9k", "10k-99k", "100k-999k", "1M-9M", 
 # Share of a member's accounts that use a template; a more usual one is left out (R4).
 BASE_RATES = ("lt-1e-7", "lt-1e-6", "lt-1e-5", "lt-1e-4", "lt-1e-3", "lt-1e-2")
 
+# The vocabularies of E1 (announced features only), as published in indicators/stix/schemas; said
+# again here because that room needs more than the standard library.
+CAPABILITIES = (
+    "reasoning-trace", "reward-grading", "agentic-tool-use", "software-engineering", "computer-use",
+    "vision", "long-context", "mathematics", "multilingual", "refusal-behaviour", "alignment-data",
+    "system-prompt", "logprobs", "embedding-geometry", "other",
+)  # fmt: skip
+METHODS = (
+    "chain-of-thought-elicitation", "rubric-grading", "tool-trace-capture",
+    "preference-pair-generation", "synthetic-instruction-generation", "multi-turn-self-play",
+    "censorship-safe-rewriting", "logprob-harvest", "temperature-sweep", "translation-fanout",
+)  # fmt: skip
+SURFACES = (
+    "first-party-api", "first-party-app", "cloud-marketplace", "aggregator", "partner-integration",
+    "unknown",
+)  # fmt: skip
+MOST_WORDS: Mapping[str, int] = {"capabilities": 12, "methods": 12, "surface": 6}
+MOST_LANGUAGES = 16
+MOST_ALGORITHMS = 200  # that one manifest names
+
 # Name and type of each column, in the order of the file. Types: u8, u16, date, text, and lists.
 CLUSTERS: Mapping[str, str] = {
     "row": "u16",
