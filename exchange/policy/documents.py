@@ -6,7 +6,6 @@ the same to every reader, and its digest is that of its JSON form (RFC 8785).
 """
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -20,22 +19,20 @@ import yaml
 from exchange.policy import catalogue, holds, terms
 from exchange.proof import jcs
 from exchange.proof.refused import Refused
+from indicators.stix import plain
 
 Kind = Literal["floor", "member"]
 KINDS: tuple[Kind, ...] = ("floor", "member")
 MOST_OCTETS = 131_072
 MOST_VALUES = 20_000
 MOST_FAULTS = 40
-DEEPEST = 8
+_LIMITS = plain.Limits(MOST_OCTETS, MOST_VALUES, deepest=8, noun="A policy")
 BOTH_COUNSELS = frozenset({"forum-counsel", "contributor-counsel"})
 _SCHEMAS = Path(__file__).with_name("schemas")
 _FILES: Mapping[Kind, str] = {
     "floor": "floor.schema.json",
     "member": "member-policy.schema.json",
 }
-_WORDS: Mapping[str, bool | None] = {"true": True, "false": False, "null": None, "~": None}
-_NUMBER = re.compile(r"-?(?:0|[1-9]\d{0,14})")
-_PLAIN_KEY = re.compile(r"[A-Za-z0-9_+-]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +61,11 @@ def schema(kind: Kind, *, address: str = "") -> dict[str, Any]:
 def check(text: str, kind: Kind) -> Checked:
     """Read a text and judge it; the faults in the order of their lines."""
     try:
-        document, lines = _read(text)
-    except _Unreadable as fault:
-        return Checked(None, (fault.fault,))
+        document, lines = plain.read(text, _LIMITS)
+    except plain.Unreadable as fault:
+        return Checked(None, (Fault(fault.path, fault.line, fault.sentence),))
     faults = [
-        Fault(fault.path, _line(lines, fault.path), fault.sentence)
+        Fault(fault.path, plain.line_of(lines, fault.path), fault.sentence)
         for fault in faults_of(document, kind)
     ]
     if faults:
@@ -115,122 +112,6 @@ class _Dumper(yaml.SafeDumper):
         return True
 
 
-# --- reading -------------------------------------------------------------------------------------
-
-
-class _Unreadable(Exception):
-    def __init__(self, sentence: str, line: int | None, path: str = "") -> None:
-        super().__init__(sentence)
-        self.fault = Fault(path, line, sentence)
-
-
-_Lines = dict[str, int]
-
-
-def _read(text: str) -> tuple[Any, _Lines]:
-    if len(text.encode("utf-8", "surrogatepass")) > MOST_OCTETS:
-        raise _Unreadable(f"A policy has at most {MOST_OCTETS // 1024} KiB.", None)
-    lines: _Lines = {}
-    try:
-        value = _Builder(yaml.parse(text, Loader=yaml.SafeLoader), lines).document()
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        problem = getattr(error, "problem", None) or "it cannot be read"
-        raise _Unreadable(
-            f"This is not YAML: {problem}.", mark.line + 1 if mark is not None else None
-        ) from None
-    return value, lines
-
-
-class _Builder:
-    """One pass over the events of a text, so that nothing is built before it was allowed."""
-
-    def __init__(self, events: Iterator[yaml.Event], lines: _Lines) -> None:
-        self.events = events
-        self.lines = lines
-        self.count = 0
-
-    def document(self) -> Any:  # noqa: ANN401 - JSON
-        """The one value of the text."""
-        self._next()  # the stream
-        if isinstance(self._next(), yaml.StreamEndEvent):
-            raise _Unreadable("There is nothing in it.", 1)
-        value = self._value(self._next(), "", 0)
-        self._next()  # the document's end
-        after = self._next()
-        if not isinstance(after, yaml.StreamEndEvent):
-            raise _Unreadable("A policy is one document.", _at(after))
-        return value
-
-    def _next(self) -> yaml.Event:
-        self.count += 1
-        event = next(self.events)
-        if self.count > MOST_VALUES:
-            raise _Unreadable("It has too many values.", _at(event))
-        return event
-
-    def _value(self, event: yaml.Event, path: str, depth: int) -> Any:  # noqa: ANN401 - JSON
-        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-            raise _Unreadable("Anchors and aliases are not read.", _at(event), path)
-        if getattr(event, "tag", None):
-            raise _Unreadable("Tags are not read.", _at(event), path)
-        if depth > DEEPEST:
-            raise _Unreadable("It is nested too deeply.", _at(event), path)
-        self.lines.setdefault(path, _at(event))
-        if isinstance(event, yaml.ScalarEvent):
-            return _scalar(event, path)
-        if isinstance(event, yaml.SequenceStartEvent):
-            return self._list(path, depth)
-        return self._table(path, depth)
-
-    def _list(self, path: str, depth: int) -> list[Any]:
-        values: list[Any] = []
-        while not isinstance(event := self._next(), yaml.SequenceEndEvent):
-            values.append(self._value(event, f"{path}[{len(values)}]", depth + 1))
-        return values
-
-    def _table(self, path: str, depth: int) -> dict[str, Any]:
-        table: dict[str, Any] = {}
-        while not isinstance(event := self._next(), yaml.MappingEndEvent):
-            key = self._value(event, path, depth + 1)
-            if not isinstance(event, yaml.ScalarEvent) or not isinstance(key, str):
-                raise _Unreadable("A key is a plain word; quote it.", _at(event), path)
-            below = _step(path, key)
-            if key in table:
-                raise _Unreadable(f"The key {key} stands here twice.", _at(event), below)
-            self.lines[below] = _at(event)
-            table[key] = self._value(self._next(), below, depth + 1)
-        return table
-
-
-def _scalar(event: yaml.ScalarEvent, path: str) -> Any:  # noqa: ANN401 - JSON
-    text: str = event.value
-    if event.style is not None:  # quoted, or a block of text
-        return text
-    if text == "":
-        raise _Unreadable("A value is missing; write null for none.", _at(event), path)
-    if text in _WORDS:
-        return _WORDS[text]
-    return int(text) if _NUMBER.fullmatch(text) else text
-
-
-def _at(event: yaml.Event) -> int:
-    mark = event.start_mark
-    return mark.line + 1 if mark is not None else 1
-
-
-def _step(path: str, key: str) -> str:
-    name = key if _PLAIN_KEY.fullmatch(key) else json.dumps(key)
-    return f"{path}.{name}" if path else name
-
-
-def _line(lines: _Lines, path: str) -> int | None:
-    """The line of the place, or of the nearest that stands in the text."""
-    while path and path not in lines:
-        path = path[: max(path.rfind("."), path.rfind("["), 0)]
-    return lines.get(path)
-
-
 # --- by form -------------------------------------------------------------------------------------
 
 
@@ -248,7 +129,7 @@ def _by_schema(document: object, kind: Kind) -> Iterator[Fault]:
     for error in errors:
         path = ""
         for part in error.instance_path:
-            path = f"{path}[{part}]" if isinstance(part, int) else _step(path, part)
+            path = f"{path}[{part}]" if isinstance(part, int) else plain.step(path, part)
         # What it says is the author's own text, shown to the author alone.
         sentence = str(error.message).rstrip(".")
         yield Fault(path, None, f"{sentence[:1].upper()}{sentence[1:300]}.")

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from exchange.policy import catalogue, documents, holds, terms
 from exchange.policy.catalogue import CONTEXT, FIELDS
 from exchange.proof.refused import Refused
+from indicators.stix import plain
 
 SHIPPED = (Path(terms.__file__).parent / "floor.yaml").read_text(encoding="utf-8")
 FLOOR = terms.Floor.parse(terms.shipped_floor())
@@ -123,7 +124,7 @@ def test_a_text_that_is_too_long_or_has_too_many_values_is_refused() -> None:
 )
 def test_a_word_means_what_it_says(written: str, value: object) -> None:
     text = f"version: 1\nreasons: {{drop_types: {written}}}\n"
-    document, _ = documents._read(text)
+    document, _ = plain.read(text, plain.Limits(1_000, 100, deepest=8, noun="A policy"))
     assert document["reasons"]["drop_types"] == value
 
 
