@@ -33,6 +33,15 @@ PERMISSIONS: Mapping[str, frozenset[str]] = {
     "draft-floor": frozenset({FORUM_COUNSEL}),
     "activate-floor": frozenset({OPERATOR}),
     "make-tokens": frozenset({ANALYST}),
+    # Algorithms of the pool: two people of the member, then counsel, then who runs the exchange.
+    "write-algorithm": frozenset({ANALYST}),
+    "approve-algorithm": frozenset({OFFICER, COUNSEL}),
+    "review-algorithm": frozenset({FORUM_COUNSEL}),
+    "activate-algorithm": frozenset({OPERATOR}),
+    "withdraw-algorithm": frozenset({ANALYST, OFFICER, COUNSEL, FORUM_COUNSEL}),
+    "read-algorithms": frozenset(
+        {ANALYST, OFFICER, COUNSEL, FORUM_COUNSEL, FORUM_OFFICER, OPERATOR}
+    ),
     "read-token-use": frozenset({ANALYST, OFFICER, COUNSEL}),
     "read-token-alarms": frozenset({FORUM_COUNSEL, FORUM_OFFICER, OPERATOR}),
     "manage-subscriptions": frozenset({ANALYST, ADMINISTRATOR}),

@@ -1,5 +1,6 @@
 """Rows and constraints, no behaviour."""
 
+from exchange.models.algorithms import Algorithm, AlgorithmAct, AlgorithmText, DryRun
 from exchange.models.archives import Archive
 from exchange.models.compliance import (
     AnswerExport,
@@ -67,6 +68,9 @@ from exchange.models.tokens import TokenAlarm, TokenCall, TokenDay
 
 __all__ = [
     "Affected",
+    "Algorithm",
+    "AlgorithmAct",
+    "AlgorithmText",
     "AnswerExport",
     "AnswerFile",
     "Archive",
@@ -76,6 +80,7 @@ __all__ = [
     "Bundle",
     "ColumnMapping",
     "Delivery",
+    "DryRun",
     "Erasure",
     "Feedback",
     "File",

@@ -5,12 +5,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from django.conf import LazySettings
 from django.db import connection, transaction
-from django.db.utils import ProgrammingError
+from django.db.utils import IntegrityError, ProgrammingError
 
 from exchange import (
     backfill,
@@ -30,6 +30,9 @@ from exchange import (
 )
 from exchange.models import (
     Affected,
+    Algorithm,
+    AlgorithmAct,
+    AlgorithmText,
     AnswerExport,
     AnswerFile,
     Archive,
@@ -37,6 +40,7 @@ from exchange.models import (
     Attestation,
     ColumnMapping,
     Delivery,
+    DryRun,
     Erasure,
     Feedback,
     File,
@@ -299,6 +303,113 @@ def taken_back(scene: Scene) -> None:
     KeptList.objects.create(contribution_id=scene.sent, member=cast.aurora, sealed=b"x")
 
 
+def reviewed(scene: Scene) -> Algorithm:
+    """An algorithm of Ana's that the forum's counsel has reviewed, with a dry run that waits."""
+    cast = scene.cast
+    row = Algorithm.objects.create(
+        document_id=uuid4(),
+        version=1,
+        member=cast.aurora,
+        kind="detector",
+        runs_on="both",
+        title="Shared tokens",
+        digest=b"x",
+        valid_days=90,
+        valid_until=(NOON + timedelta(days=90)).date(),
+        state="reviewed",
+        author=cast.ana,
+        approved_by=cast.alma,
+        created_at=NOON,
+        changed_at=NOON,
+    )
+    AlgorithmText.objects.create(algorithm=row, member=cast.aurora, sealed=b"x", given=b"g")
+    AlgorithmAct.objects.create(
+        algorithm=row, member=cast.aurora, user=cast.ana, role="analyst", act="submit", at=NOON
+    )
+    DryRun.objects.create(
+        algorithm=row,
+        member=cast.aurora,
+        user=cast.ana,
+        document_id=row.document_id,
+        digest=b"x",
+        day=NOON.date(),
+        asked_at=NOON,
+    )
+    return row
+
+
+@pytest.mark.parametrize(
+    ("name", "sees"),
+    [
+        ("ana", {"algorithm", "algorithmtext", "algorithmact", "dryrun"}),
+        ("abel", {"algorithm", "algorithmtext", "algorithmact", "dryrun"}),
+        ("dora", {"algorithm", "algorithmtext", "algorithmact", "dryrun"}),
+        ("ben", set()),
+        ("cleo", set()),
+        ("otto", set()),
+        ("pia", {"algorithm", "dryrun"}),
+    ],
+)
+def test_the_text_of_an_algorithm_is_its_members_and_the_forums_counsels(
+    scene: Scene, name: str, sees: set[str]
+) -> None:
+    reviewed(scene)
+    tables = ("algorithm", "algorithmtext", "algorithmact", "dryrun")
+    with web_as(scene.cast, getattr(scene.cast, name)):
+        assert {table for table in tables if rows(f"exchange_{table}")} == sees
+    with web_as(scene.cast, None):
+        assert [table for table in tables if rows(f"exchange_{table}")] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "runs_on", "given"),
+    [("cleo", "both", b"g"), ("cleo", "pool", b""), ("ben", "log", b"g"), ("otto", "pool", b"")],
+)
+def test_those_in_force_are_shown_to_all_without_their_member_and_what_pools_keep(
+    scene: Scene, name: str, runs_on: str, given: bytes
+) -> None:
+    row = reviewed(scene)
+    sql = "SELECT * FROM weir_algorithms_in_force(%s)"
+    with connection.cursor() as cursor:
+        Algorithm.objects.filter(pk=row.pk).update(state="draft")
+        Algorithm.objects.filter(pk=row.pk).update(runs_on=runs_on)
+        for state, day, many in (
+            ("reviewed", NOON.date(), 0),
+            ("active", NOON.date(), 1),
+            ("active", (NOON + timedelta(days=91)).date(), 0),
+        ):
+            Algorithm.objects.filter(pk=row.pk).update(state=state)
+            with web_as(scene.cast, getattr(scene.cast, name)):
+                cursor.execute(sql, [day])
+                found = cursor.fetchall()
+            assert len(found) == many
+            for told in found:
+                assert bytes(told[-1]) == given
+                assert scene.cast.aurora.id not in told
+
+
+@pytest.mark.parametrize(
+    ("name", "state"),
+    [("ana", "reviewed"), ("ana", "active"), ("dora", "active"), ("dora", "approved")],
+)
+def test_nobody_takes_the_step_of_another(scene: Scene, name: str, state: str) -> None:
+    row = reviewed(scene)
+    with (
+        web_as(scene.cast, getattr(scene.cast, name)),
+        pytest.raises(ProgrammingError, match="row-level security"),
+        transaction.atomic(),
+    ):
+        Algorithm.objects.filter(pk=row.pk).update(state=state)
+
+
+def test_what_counsel_read_is_not_written_anew(scene: Scene) -> None:
+    row = reviewed(scene)
+    with pytest.raises(IntegrityError, match="stays as it is"), transaction.atomic():
+        AlgorithmText.objects.filter(pk=row.pk).update(sealed=b"y")
+    with pytest.raises(IntegrityError, match="stays as it is"), transaction.atomic():
+        Algorithm.objects.filter(pk=row.pk).update(digest=b"y")
+
+
 @pytest.mark.parametrize(
     ("name", "sees"),
     [
@@ -451,6 +562,7 @@ def test_every_table_with_content_has_rows_in_this_scene(scene: Scene) -> None:
         first_at=NOON,
         last_at=NOON,
     )
+    reviewed(scene)
     assert [table for table in secured() if not rows(table)] == []
 
 

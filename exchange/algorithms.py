@@ -1,1 +1,0 @@
-"""Algorithms: written and approved by two people of a member, reviewed, activated, withdrawn."""
