@@ -9,6 +9,7 @@ from django.db import transaction
 
 from exchange.models import Forum
 from indicators.stix import atlas, extensions, markings
+from members import onboarding
 
 
 def issuer_id() -> str:
@@ -40,8 +41,9 @@ def objects() -> tuple[dict[str, Any], ...]:
 
 @transaction.atomic
 def found(name: str, *, now: datetime) -> None:
-    """Mint the forum's names, once."""
+    """Mint the forum's names, once, and the row as which the exchange itself contributes."""
     Forum.objects.get_or_create(pk=1, defaults={"name": name, "created_at": now})
+    onboarding.found_exchange(now=now)
 
 
 @lru_cache(maxsize=1)

@@ -15,7 +15,7 @@ from indicators import store
 from indicators.stix import parse
 from indicators.stix.validate import Problem, problems
 from members.auth import Principal
-from members.models import CircleMember
+from members.models import Circle, CircleMember, Member
 
 SMALLEST_CIRCLE = 3
 
@@ -26,11 +26,22 @@ def may_contribute(principal: Principal, circle_id: UUID) -> UUID:
         raise Forbidden("Your role may not contribute.")
     in_circle = CircleMember.objects.filter(circle_id=circle_id, left_at__isnull=True)
     members = set(in_circle.values_list("member_id", flat=True))
-    if principal.member_id not in members:
+    if principal.member_id not in members and not _is_exchange(principal, circle_id):
         raise NotFound
     if len(members) < SMALLEST_CIRCLE:
         raise Refused("circle.too-small", "A circle carries nothing before it has three members.")
     return principal.member_id
+
+
+def _is_exchange(principal: Principal, circle_id: UUID) -> bool:
+    """Whether this is the exchange itself, in the circle of all: it has no seat, and needs none.
+
+    It has no people and no credential either: nobody signs in as it.
+    """
+    if principal.member_id is None or principal.user_id or principal.credential_id:
+        return False
+    in_forum = Circle.objects.filter(pk=circle_id, is_forum=True).exists()
+    return in_forum and Member.everyone.filter(pk=principal.member_id, is_exchange=True).exists()
 
 
 def issued_here(member_id: UUID, stix_ids: Sequence[str]) -> frozenset[str]:

@@ -110,12 +110,13 @@ class Lane:
 
 
 def _accepted(period: Period) -> Iterable[tuple[str, UUID, int]]:
-    """Objects that were accepted, each once for each type and quarter."""
+    """Objects of members that were accepted, each once for each type and quarter."""
     rows = (
         Outcome.objects.filter(
             outcome=Outcome.Kind.ACCEPTED,
             contribution__received_at__gte=period.start,
             contribution__received_at__lt=period.end,
+            member__is_exchange=False,
         )
         .values_list("version__object__stix_type", "member_id")
         .annotate(n=Count("version__object_id", distinct=True))
@@ -133,7 +134,9 @@ def _object_row(stix_type: str) -> str:
 def _held(period: Period) -> Iterable[tuple[str, UUID, int]]:
     """Holds that were opened, by the class of what a person had to judge."""
     rows = (
-        Hold.objects.filter(opened_at__gte=period.start, opened_at__lt=period.end)
+        Hold.objects.filter(
+            opened_at__gte=period.start, opened_at__lt=period.end, member__is_exchange=False
+        )
         .values_list("field_class", "member_id")
         .annotate(n=Count("id"))
     )

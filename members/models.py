@@ -14,6 +14,14 @@ SCOPES = ["taxii-read", "taxii-write", "api-read", "api-write", "ledger-read", "
 LONGEST_CREDENTIAL = timedelta(days=400)
 
 
+class MemberManager(models.Manager["Member"]):
+    """Those who take part. The exchange's own row is none of them: see `Member.is_exchange`."""
+
+    def get_queryset(self) -> models.QuerySet["Member"]:
+        """All but the exchange."""
+        return super().get_queryset().filter(is_exchange=False)
+
+
 class Member(models.Model):
     """An organisation in the forum."""
 
@@ -37,11 +45,26 @@ class Member(models.Model):
     verified_domains = ArrayField(models.TextField(), default=list)
     # Who stands behind it, as the operator has stated it; empty where the member is its own.
     owner = models.TextField(default="")
+    # The exchange, as who contributes what its runs find: no seat, no people, no credential, and
+    # in no list of members. So that no list can forget it, `objects` does not know it.
+    is_exchange = models.BooleanField(default=False, db_default=False, editable=False)
+
+    objects = MemberManager()
+    everyone = models.Manager["Member"]()
 
     class Meta:
-        """Closed words; who left has left at a time."""
+        """Closed words; who left has left at a time; one exchange, always there."""
 
         constraints = [
+            models.UniqueConstraint(
+                fields=["is_exchange"],
+                condition=models.Q(is_exchange=True),
+                name="member_one_exchange",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(is_exchange=False) | models.Q(state="active"),
+                name="member_exchange_stays",
+            ),
             models.CheckConstraint(
                 condition=models.Q(state__in=["active", "suspended", "left"]), name="member_state"
             ),

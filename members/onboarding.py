@@ -31,6 +31,8 @@ from members.models import (
 from members.seals import make_data_key
 
 FEWEST_IN_CIRCLE = 3
+# No member is called so; it stands where the forum's auditors read who contributed.
+EXCHANGE = "The exchange (pool)"
 LONGEST_NAME = 200
 LINK_LASTS = timedelta(minutes=15)
 INVITATION_LASTS = timedelta(days=7)
@@ -49,7 +51,7 @@ class Person:
 @transaction.atomic
 def create_member(name: str, *, verified_domains: Iterable[str] = (), now: datetime) -> Member:
     """A new member with its data key; it takes its seat in the forum's circle if there is one."""
-    if Member.objects.filter(name=name).exists():
+    if Member.everyone.filter(name=name).exists():
         raise Refused("member.name", "There is a member of this name.", "name")
     circle = Circle.objects.filter(is_forum=True).first()
     row = Member.objects.create(
@@ -63,6 +65,24 @@ def create_member(name: str, *, verified_domains: Iterable[str] = (), now: datet
     if circle is not None:
         CircleMember.objects.create(circle=circle, member=row, joined_at=now)
     return row
+
+
+@transaction.atomic
+def found_exchange(*, now: datetime) -> Member:
+    """The exchange's own row, made once: it contributes what its runs find, and no more."""
+    row, _ = Member.everyone.get_or_create(
+        is_exchange=True, defaults={"name": EXCHANGE, "slug": slugify(EXCHANGE), "joined_at": now}
+    )
+    make_data_key(row.id)
+    return row
+
+
+def exchange() -> Principal:
+    """As whom the exchange contributes; NotFound in a forum that is not founded yet."""
+    row = Member.everyone.filter(is_exchange=True).first()
+    if row is None:
+        raise NotFound
+    return Principal(member_id=row.id, roles=frozenset({"analyst"}), name=row.name)
 
 
 @transaction.atomic

@@ -86,7 +86,7 @@ def _take_back(head: LedgerHead, tail: Tail, hashes: list[bytes]) -> None:
 def _skip(lost: int) -> None:
     """Who had which of them is not known, so each account skips as many as there were: a gap is
     seen and explained, a number given twice would be a second story."""
-    ids = Member.objects.values_list("id", flat=True)
+    ids = Member.everyone.values_list("id", flat=True)
     accounts = [LedgerAccount(member_id=one, slot=slot) for one in ids for slot in ("to", "from")]
     LedgerAccount.objects.bulk_create(accounts, ignore_conflicts=True)
     LedgerAccount.objects.update(seq=F("seq") + lost)
