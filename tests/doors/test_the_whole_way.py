@@ -1,9 +1,11 @@
 """One contribution the whole way, on real parts: posted, decided, released, recorded, delivered."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -13,8 +15,9 @@ from joserfc.jwk import KeySet
 from taxii2client.v21 import Server, as_pages
 
 from exchange.management.demo import campaign
-from exchange.proof import jcs, note
+from exchange.proof import jcs, note, verify
 from exchange.proof.entry import parse_opening
+from exchange.proof.remote import CREDENTIAL
 from tests.running import Running, exchange, wait_for
 
 
@@ -83,6 +86,28 @@ def test_the_receivers_took_every_delivery_once_and_in_order(running: Running) -
         lines = running.pushed(name)
         assert [line["seq"] for line in lines] == list(range(1, len(lines) + 1))
         assert len({line["jti"] for line in lines}) == len(lines)
+
+
+def test_a_member_compares_what_was_pushed_with_the_ledger(
+    running: Running,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv(CREDENTIAL, running.secrets["Borealis"])
+    pushes = tmp_path / "pushes"
+    shutil.copytree(running.room / "received" / "borealis" / "pushes", pushes)
+    asked = ["check", "--url", running.base_url, "--pushes", str(pushes), "--state"]
+    assert verify.main([*asked, str(tmp_path / "state")]) == 0, capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert f"4 pushes: {len(list(pushes.glob('*.body')))} of 1 subscriptions" in said
+    _, between, *_, last = sorted(pushes.glob("*.body"))
+    between.with_suffix(".headers").unlink()
+    assert verify.main([*asked, str(tmp_path / "other")]) == 1
+    assert "push.gap" in capsys.readouterr().out
+    last.write_bytes(last.read_bytes().replace(b'"confidence":', b'"confidence": '))
+    assert verify.main([*asked, str(tmp_path / "third")]) == 1
+    assert last.stem in capsys.readouterr().out
 
 
 def test_the_circle_keeps_what_is_its_own(running: Running) -> None:

@@ -3,7 +3,8 @@
     python -m exchange.management.demo.receiver FOLDER PORT ISSUER NAME [NAME ...]
 
 Each NAME is an endpoint `/name`. What came is written to `FOLDER/<name>.jsonl`, and the bundles of
-those that verified to `FOLDER/<name>/`.
+those that verified to `FOLDER/<name>/`; in its folder `pushes` each lies as it came, headers and
+body, for `weir-verify check --pushes`.
 """
 
 import http.client
@@ -12,6 +13,7 @@ import json
 import ssl
 import sys
 import threading
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -68,13 +70,14 @@ class Inbox:
     def __init__(self, folder: Path, name: str) -> None:
         self.log = folder / f"{name}.jsonl"
         self.bundles = folder / name
-        self.bundles.mkdir(parents=True, exist_ok=True)
+        self.pushes = self.bundles / "pushes"
+        self.pushes.mkdir(parents=True, exist_ok=True)
         # What came before this process started is known too.
         text = self.log.read_text(encoding="utf-8") if self.log.exists() else ""
         self._seen = {str(json.loads(line)["jti"]) for line in text.splitlines()}
         self._lock = threading.Lock()
 
-    def take(self, push: verify.Push, body: bytes, manifest: str) -> None:
+    def take(self, push: verify.Push, body: bytes, headers: Mapping[str, str]) -> None:
         """Keep a verified delivery, once."""
         told = push.delivery
         with self._lock:
@@ -92,7 +95,12 @@ class Inbox:
             }
             if push.manifest is not None and not is_repeat:
                 (self.bundles / f"{push.manifest.id}.json").write_bytes(body)
+                manifest = headers.get("Weir-Manifest", "")
                 (self.bundles / f"{push.manifest.id}.jws").write_text(manifest, encoding="ascii")
+            if not is_repeat:
+                kept = self.pushes / f"{told.seq:06d}"
+                kept.with_suffix(".body").write_bytes(body)
+                kept.with_suffix(".headers").write_text(json.dumps(dict(headers)), encoding="utf-8")
             with self.log.open("a", encoding="utf-8") as lines:
                 lines.write(json.dumps(line) + "\n")
             self._seen.add(told.jti)
@@ -125,7 +133,7 @@ class Hook(BaseHTTPRequestHandler):
         except Refused as refused:
             self._say(400, {"code": refused.code})
             return
-        inbox.take(push, body, self.headers.get("Weir-Manifest", ""))
+        inbox.take(push, body, dict(self.headers.items()))
         self._say(200, {"challenge": push.delivery.jti})
 
     def log_message(self, *_: object) -> None:
