@@ -1,13 +1,10 @@
 """Keys in a store that does not give them out, tried with SoftHSM."""
 
-import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import pkcs11
 import pytest
 
 from exchange import hsm
@@ -16,59 +13,21 @@ from exchange.proof.jws import Key, KeySet, thumbprint
 from exchange.proof.note import LOG, Checkpoint, Verifier
 from exchange.proof.refused import Refused
 from exchange.signers import signer_for
+from tests import softhsm
 
-MODULES = ("/usr/lib/softhsm/libsofthsm2.so", "/usr/lib64/pkcs11/libsofthsm2.so")
-PIN = "482915"
 ROOT = Path(hsm.__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A token of this test with one key; the URI up to its PIN."""
-    module = next((path for path in MODULES if Path(path).exists()), None)
-    if module is None or shutil.which("softhsm2-util") is None:
-        assert not os.environ.get("CI"), "SoftHSM is missing where CI runs: install softhsm2"
-        pytest.skip("SoftHSM is not installed here")
-    folder = tmp_path_factory.mktemp("softhsm")
-    (folder / "tokens").mkdir()
-    config = folder / "softhsm2.conf"
-    config.write_text(f"directories.tokendir = {folder / 'tokens'}\nlog.level = ERROR\n")
-    patch = pytest.MonkeyPatch()
-    patch.setenv("SOFTHSM2_CONF", str(config))
-    argv = ["softhsm2-util", "--init-token", "--free", "--label", "weir test"]
-    subprocess.run([*argv, "--so-pin", "1234567", "--pin", PIN], check=True, capture_output=True)
-    library = pkcs11.lib(module)
-    library.reinitialize()  # the token is new since the library was loaded
-    make_key(module, "bundle", b"\x01")
-    make_key(module, "ledger", b"\x02")
-    yield f"pkcs11:token=weir%20test;object=bundle?module-path={module}"
-    patch.undo()
-
-
-def make_key(module: str, label: str, key_id: bytes) -> None:
-    """An Ed25519 key made in the token."""
-    with (
-        pkcs11.lib(module).get_token(token_label="weir test").open(rw=True, user_pin=PIN) as session
-    ):
-        parameters = session.create_domain_parameters(
-            pkcs11.KeyType.EC_EDWARDS,
-            {pkcs11.Attribute.EC_PARAMS: hsm.ED25519},
-            local=True,
-        )
-        parameters.generate_keypair(
-            mechanism=pkcs11.Mechanism.EC_EDWARDS_KEY_PAIR_GEN,
-            store=True,
-            label=label,
-            id=key_id,
-        )
+    """The URI of the bundle key up to its softhsm.PIN."""
+    with softhsm.token(tmp_path_factory.mktemp("softhsm")) as uri:
+        yield uri.format(name="bundle")
 
 
 @pytest.fixture
 def uri(store: str, tmp_path: Path) -> str:
-    path = tmp_path / "pin"
-    path.write_text(PIN + "\n")
-    path.chmod(0o600)
-    return f"{store}&pin-source=file:{path}"
+    return f"{store}&pin-source=file:{softhsm.pin_file(tmp_path)}"
 
 
 def test_manifests_and_checkpoints_are_signed_in_the_store(uri: str) -> None:
@@ -87,7 +46,7 @@ def test_manifests_and_checkpoints_are_signed_in_the_store(uri: str) -> None:
 
 
 def test_the_pin_may_stand_in_the_environment(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("WEIR_TEST_PIN", PIN)
+    monkeypatch.setenv("WEIR_TEST_PIN", softhsm.PIN)
     signer = signer_for(f"{store}&pin-source=env:WEIR_TEST_PIN")
     keys.verify(signer.public, signer.sign(b"message"), b"message")
 
@@ -117,7 +76,7 @@ def test_what_is_not_in_the_store_is_refused(uri: str, change: tuple[str, str], 
 
 
 def test_a_wrong_pin_is_refused_and_never_shown(store: str, tmp_path: Path) -> None:
-    """In a process of its own: where one is logged in already, no PIN is asked for."""
+    """In a process of its own: where one is logged in already, no softhsm.PIN is asked for."""
     path = tmp_path / "pin"
     path.write_text("111222")
     path.chmod(0o600)
@@ -134,7 +93,7 @@ def test_a_wrong_pin_is_refused_and_never_shown(store: str, tmp_path: Path) -> N
 
 def test_a_pin_that_others_can_read_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "pin"
-    for mode, text, code in ((0o644, PIN, "signer.mode"), (0o600, "", "signer.pin")):
+    for mode, text, code in ((0o644, softhsm.PIN, "signer.mode"), (0o600, "", "signer.pin")):
         path.write_text(text)
         path.chmod(mode)
         with pytest.raises(Refused) as refused:
