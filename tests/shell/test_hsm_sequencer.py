@@ -1,6 +1,7 @@
 """A sequencer whose key never leaves its store."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -37,9 +38,9 @@ def test_the_sequencer_signs_with_a_key_in_a_store(settings: Settings, tmp_path:
             "SIGNER_LEDGER": uri,
         }
         program = processes.sequencer(base)
-        program.env["SOFTHSM2_CONF"] = os.environ["SOFTHSM2_CONF"]
+        env = {**program.env, "SOFTHSM2_CONF": os.environ["SOFTHSM2_CONF"]}
         with Supervisor(tmp_path / "log") as supervisor:
-            supervisor.start(program)
+            supervisor.start(replace(program, env=env))
             said = tmp_path / "log" / "sequencer.log"
             is_signed = wait_until(LedgerCheckpoint.objects.exists, seconds=30)
             assert is_signed, processes.last_lines(said)
