@@ -1,11 +1,15 @@
 """The world that algorithms and the pool are tried on: the same each time, and as it says."""
 
+import json
+import tomllib
+from itertools import islice
+
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from indicators.detection import schema, tables
-from indicators.detection.world import crowd, draws, kinds, log, scenes
+from indicators.detection.world import crowd, draws, forum, kinds, log, logs, scenes
 
 TYPES = {"int64": pa.int64(), "string": pa.string(), "date": pa.date32(), "boolean": pa.bool_()}
 
@@ -78,3 +82,66 @@ def test_texts_of_numbers_are_hex_and_differ() -> None:
     texts = draws.hexes(np.arange(1_000), 1, 64).to_pylist()
     assert len(set(texts)) == 1_000
     assert all(len(text) == 64 and set(text) <= set("0123456789abcdef") for text in texts)
+
+
+@pytest.fixture(scope="module")
+def small() -> forum.Forum:
+    return forum.forum(1, 4, middle=1_000, campaigns=10)
+
+
+def test_a_campaign_is_spread_and_uses_its_cards_again(small: forum.Forum) -> None:
+    held: dict[int, set[int]] = {}
+    for member, each in enumerate(small.crowds):
+        cards = (each.token_kind == 0) & forum.is_guilty(each)[each.token_account]
+        for token in np.unique(each.token[cards]).tolist():
+            held.setdefault(token, set()).add(member)
+    assert sum(len(members) > 1 for members in held.values()) > len(held) / 4
+
+
+def test_lawful_firms_stand_at_two_members(small: forum.Forum) -> None:
+    whose: dict[int, set[int]] = {}
+    for member, each in enumerate(small.crowds):
+        for group in np.unique(each.group[forum.is_of_two(each)]).tolist():
+            whose.setdefault(group, set()).add(member)
+    assert len(whose) == 4 * forum.FIRMS
+    assert max(map(len, whose.values())) == 2
+
+
+def test_a_forum_is_the_same_each_time_and_each_log_by_itself(small: forum.Forum) -> None:
+    again = forum.forum(1, 4, middle=1_000, campaigns=10)
+    first = list(small.logs())
+    assert again.log(2).tables["account_day"].equals(first[2].tables["account_day"])
+    assert again.log(0).tables["template_band"].equals(first[0].tables["template_band"])
+
+
+def test_one_template_is_near_at_two_members_and_not_equal(small: forum.Forum) -> None:
+    bands = []
+    for each in small.logs():
+        guilty = forum.is_guilty(each.crowd)[each.crowd.used_account]
+        values = each.tables["template_band"]["value"].to_numpy(zero_copy_only=False)
+        own = guilty & (each.crowd.used > crowd.POPULAR)
+        numbers: draws.Array = np.isin(np.unique(each.crowd.used), each.crowd.used[own])
+        bands.append(
+            {
+                number: set(values[number * 32 : number * 32 + 32])
+                for number in np.flatnonzero(numbers)
+            }
+        )
+    shared = [
+        len(one & other)
+        for one in bands[0].values()
+        for other in bands[1].values()
+        if len(one & other) >= 2
+    ]
+    assert shared
+    assert max(shared) < schema.BANDS
+
+
+def test_raw_logs_are_lines_of_events_with_a_map(small: forum.Forum) -> None:
+    few = list(islice(logs.lines(small, 0), 200))
+    events = [json.loads(line) for line in few]
+    times = [event["start_time"] for event in events]
+    assert times == sorted(times)
+    columns = tomllib.loads(logs.map_of())["columns"]
+    assert set(columns.values()) <= set(events[0])
+    assert few == list(islice(logs.lines(small, 0), 200))

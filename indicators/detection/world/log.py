@@ -84,7 +84,8 @@ def _accounts(crowd: Crowd, end: int) -> Table:
     )
 
 
-def _days(rng: Array, crowd: Crowd, end: int) -> Table:
+def use(rng: Array, crowd: Crowd) -> tuple[Array, Array, Array]:
+    """Account, days back and the counts of 24 hours, of each account and day with any use."""
     ago = np.arange(schema.DAYS)[None, :]
     open_days = (ago <= np.minimum(crowd.age, schema.DAYS)[:, None]) & (ago >= crowd.gone[:, None])
     active = rng.random(open_days.shape) < crowd.active[:, None]
@@ -93,7 +94,11 @@ def _days(rng: Array, crowd: Crowd, end: int) -> Table:
     account, back = np.nonzero(open_days & (active | arrives))
     counts = rng.poisson(_rates(rng, crowd, account))
     some = np.flatnonzero(counts.any(axis=1))
-    account, back, counts = account[some], back[some], counts[some]
+    return account[some], back[some], counts[some]
+
+
+def _days(rng: Array, crowd: Crowd, end: int) -> Table:
+    account, back, counts = use(rng, crowd)
     events = counts.sum(axis=1)
     digits = 9 * counts // counts.max(axis=1, initial=1)[:, None]
     powers: Array = 10 ** np.arange(11, -1, -1)
