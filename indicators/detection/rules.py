@@ -52,6 +52,10 @@ class Limits:
             made[name] = here if name in fixed else stricter
         return Limits(**made)
 
+    def as_numbers(self) -> dict[str, int]:
+        """As it is written down: by name."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
 
 SHIPPED = Limits()
 
