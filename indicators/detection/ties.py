@@ -10,14 +10,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from exchange.proof.refused import Refused
-from indicators.detection import graph
+from indicators.detection import graph, marking, tying
 from indicators.detection.arrow import Arrow, Table
-from indicators.detection.engines import Engine
+from indicators.detection.sources import LOG, POOL, Source, Values
 
-LOG = "log"
-POOL = "pool"
-# R5: a card or device of more accounts says nothing (carriers, site licences).
-POPULAR_TOKEN = 500
+__all__ = ["DETECTORS", "LOG", "POOL", "Detector", "Parameter", "Source", "Values"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,35 +27,15 @@ class Parameter:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
-    """The tables of one log, or of one pool, as an engine holds them under their names."""
-
-    engine: Engine
-    kind: str  # LOG or POOL
-    prefix: str = ""  # before each name: the narrowed tables of a minute (`minute.narrowed`)
-
-    def table(self, name: str) -> Table:
-        """One of tables.LOG or tables.POOL."""
-        return self.engine.table(self.prefix + name)
-
-    def keep(self, name: str, expression: Table) -> Table:
-        """A stage, computed once: its plan would be computed again for each use."""
-        return self.engine.keep(f"{self.prefix}stage_{name}", expression)
-
-
-Values = Mapping[str, int]
-
-
-@dataclass(frozen=True, slots=True)
 class Detector:
-    """One of the closed set; `groups` is None where it needs none."""
+    """One of the closed set."""
 
     name: str
     runs_on: frozenset[str]
     is_tie: bool  # whether accounts or rows with an equal key belong together
     parameters: Mapping[str, Parameter]
     find: Callable[[Source, Values, Table], Table]
-    needs_groups: bool = False
+    needs_groups: frozenset[str] = frozenset()  # where it marks groups that others tied
 
 
 def find(
@@ -66,6 +43,7 @@ def find(
 ) -> Table:
     """What a detector finds, as an expression (unit, key), each row once.
 
+    It rests on stages of the engine: run or keep it before the same detector is asked again.
     Parameters that are not given have their start. `groups` (unit, group) is what was tied before,
     for detectors that mark groups; where it is not given, the ties with their starts make it.
     """
@@ -74,7 +52,7 @@ def find(
         where = " and ".join(sorted(detector.runs_on))
         raise Refused("detector.runs-on", f"The detector {name} runs on {where}.", "runs_on")
     values = values_of(detector, given or {})
-    if detector.needs_groups and groups is None:
+    if groups is None and source.kind in detector.needs_groups:
         groups = grouped(source)
     return detector.find(source, values, groups)
 
@@ -121,37 +99,71 @@ def grouped(source: Source, groups: graph.Groups | None = None) -> Table:
     return source.engine.load(f"{source.prefix}stage_grouped", rows, graph.GROUPS)
 
 
-def shared_token(source: Source, values: Values, _: Table) -> Table:
-    """Accounts or rows on one card or device; never on one egress, which made one giant group."""
-    name, unit, least = (
-        ("account_token", "account", values["min"])
-        if source.kind == LOG
-        else ("row_token", "row", values["rows"])
-    )
-    held = source.table(name)
-    held = held.filter(held.kind.isin(("payment", "device")))
-    counted = held.group_by("kind", "token").agg(holders=held.count())
-    fit = counted.filter(counted.holders >= least, counted.holders <= values["cap"])
-    shared = source.keep("shared_token", fit.select("kind", "token"))
-    found = held.inner_join(shared, ["kind", "token"])
-    return found.select(unit=found[unit], key=found.kind + ":" + found.token)
-
-
 _EVERYWHERE = frozenset({LOG, POOL})
 DETECTORS: Mapping[str, Detector] = {
     detector.name: detector
     for detector in (
         Detector(
             "shared-token",
-            _EVERYWHERE,
+            runs_on=_EVERYWHERE,
             is_tie=True,
-            # `min` counts accounts in a log; a row is a group already, and two of them may do.
+            # `min` counts accounts of a log; a row of the pool is a group, and `rows` counts those.
             parameters={
                 "min": Parameter(3, 2, 20),
                 "rows": Parameter(2, 2, 20),
                 "cap": Parameter(500, 50, 2_000),
             },
-            find=shared_token,
+            find=tying.shared_token,
+        ),
+        Detector(
+            "template-family",
+            runs_on=frozenset({LOG}),
+            is_tie=True,
+            parameters={
+                "together": Parameter(3, 2, 20),
+                "lift": Parameter(20, 5, 100),
+                "cap": Parameter(3_000, 50, 10_000),
+            },
+            find=tying.template_family,
+        ),
+        Detector(
+            "near-template",
+            runs_on=_EVERYWHERE,
+            is_tie=False,  # one template in common is no tie
+            parameters={"min_bands": Parameter(2, 2, 8), "band_cap": Parameter(200, 20, 1_000)},
+            find=tying.near_template,
+        ),
+        Detector(
+            "row-pair",
+            runs_on=frozenset({POOL}),
+            is_tie=True,
+            parameters={"rare": Parameter(20, 2, 50), "together": Parameter(2, 2, 8)},
+            find=tying.row_pair,
+        ),
+        Detector(
+            "synchronised-start",
+            runs_on=_EVERYWHERE,
+            is_tie=False,
+            # In tenths of the group, and in days.
+            parameters={"peak": Parameter(5, 2, 10), "waves": Parameter(3, 1, 32)},
+            find=marking.synchronised_start,
+            needs_groups=frozenset({LOG}),
+        ),
+        Detector(
+            "rate-shape",
+            runs_on=_EVERYWHERE,
+            is_tie=False,
+            parameters={"distance": Parameter(1, 0, 3)},  # of each hour's digit from the group's
+            find=marking.rate_shape,
+            needs_groups=_EVERYWHERE,
+        ),
+        Detector(
+            "pivot",
+            runs_on=_EVERYWHERE,
+            is_tie=False,
+            parameters={"excess": Parameter(2, 1, 10)},  # tenths
+            find=marking.pivot,
+            needs_groups=frozenset({LOG}),
         ),
     )
 }

@@ -1,0 +1,28 @@
+"""The tables of one log, or of one pool, as detectors see them in an engine."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from indicators.detection.arrow import Table
+from indicators.detection.engines import Engine
+
+LOG = "log"
+POOL = "pool"
+Values = Mapping[str, int]  # of a detector's parameters
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Tables under the names of tables.LOG or tables.POOL."""
+
+    engine: Engine
+    kind: str  # LOG or POOL
+    prefix: str = ""  # before each name: the narrowed tables of a minute (`minute.narrowed`)
+
+    def table(self, name: str) -> Table:
+        """One of tables.LOG or tables.POOL."""
+        return self.engine.table(self.prefix + name)
+
+    def keep(self, name: str, expression: Table) -> Table:
+        """A stage, computed once: its plan would be computed again for each use."""
+        return self.engine.keep(f"{self.prefix}stage_{name}", expression)
