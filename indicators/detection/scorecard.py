@@ -6,7 +6,8 @@
 The facts are small whole numbers, each growing one way, and every member and the pool take them of
 the same columns. What they are, in the order of `FACTS`:
 
-    size payers devices        half decades of accounts, payers, devices (0: fewer than three)
+    size                       0 to 6: half decade of accounts
+    payers devices             0 for fewer than three, then 1 to 7: half decade of them
     flat                       evenness of the day's hours, 0 to 9
     mid short fresh mismatch   shares in tenths, as they stand in the row
     pivot carded deviced
@@ -95,8 +96,8 @@ def facts_of(row: ClusterRow) -> Facts:
     shares = {name: getattr(row, name) for name in _SHARES}
     return shares | {
         "size": schema.SIZES.index(row.size),
-        "payers": schema.SIZES.index(row.payers),
-        "devices": 0 if row.devices == schema.FEW else schema.SIZES.index(row.devices) + 1,
+        "payers": _place(row.payers),
+        "devices": _place(row.devices),
         "flat": row.flat,
         "start_days": schema.START_DAYS.index(row.start_days),
         "templates": min(len(row.templates), MOST["templates"]),
@@ -119,9 +120,9 @@ def facts_of_group(rows: Sequence[ClusterRow]) -> Facts:
     made = {name: _mean(each, weights, name) for name in ("flat", "start_days", *_SHARES)}
     made |= {name: max(facts[name] for facts in each) for name in MOST}
     made["size"] = _bucket(sum(weights))
-    made["payers"] = _bucket(sum(schema.SIZE_FLOORS[facts["payers"]] for facts in each))
-    known = [facts["devices"] for facts in each if facts["devices"]]
-    made["devices"] = _bucket(sum(schema.SIZE_FLOORS[one - 1] for one in known)) + 1 if known else 0
+    for name in ("payers", "devices"):
+        known = [facts[name] for facts in each if facts[name]]
+        made[name] = _bucket(sum(schema.SIZE_FLOORS[one - 1] for one in known)) + 1
     return made
 
 
@@ -150,7 +151,12 @@ def _mean(each: Iterable[Facts], weights: Sequence[int], name: str) -> int:
     return weighed // sum(weights)
 
 
+def _place(bucket: str) -> int:
+    return 0 if bucket == schema.FEW else schema.SIZES.index(bucket) + 1
+
+
 def _bucket(number: int) -> int:
+    """The place of the bucket of a number; -1 below the first."""
     return sum(number >= floor for floor in schema.SIZE_FLOORS) - 1
 
 
@@ -191,8 +197,8 @@ def _with_count(rows: "Table", listed: "Table", name: str) -> "Table":
 def _column(rows: "Table", name: str) -> "Column":
     if name in MOST:
         return rows[f"n_{name}"]
-    if name == "devices":
-        return rows.devices + 1
+    if name in ("payers", "devices"):  # in the table -1 stands for few
+        return rows[name] + 1
     if name == "start_days":
         # Its place in schema.START_DAYS: how many of the later ones it has reached.
         return sum((rows.start_days >= days).ifelse(1, 0) for days in schema.START_DAYS[1:])

@@ -35,7 +35,8 @@ def test_relay_accounts_are_found_and_a_school_is_not() -> None:
     [
         ("size", "3-4", 0),
         ("size", "1k-up", 6),
-        ("payers", "10-29", 2),
+        ("payers", "10-29", 3),
+        ("payers", "lt-3", 0),
         ("devices", "lt-3", 0),
         ("devices", "3-4", 1),
         ("flat", 9, 9),
@@ -67,7 +68,7 @@ def test_accounts_of_two_rows_add_up_and_paces_are_weighed() -> None:
     small = replace(CAMPAIGN, size="5-9", payers="3-4", devices="10-29", flat=2, templates=(2, 3))
     facts = scorecard.facts_of_group((large, small))
     assert facts["size"] == schema.SIZES.index("100-299")  # 105
-    assert facts["payers"] == schema.SIZES.index("30-99")  # 33
+    assert facts["payers"] == schema.SIZES.index("30-99") + 1  # 33
     assert facts["devices"] == schema.SIZES.index("10-29") + 1
     assert facts["flat"] == 7  # 810 / 105
     assert facts["templates"] == 2

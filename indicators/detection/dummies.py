@@ -1,0 +1,292 @@
+"""Dummies: rows that fill an extract up to its number, and tie to nothing.
+
+A dummy has random tokens, and facts drawn from the forum's table of marginals, so that it looks
+like any row. It keeps its cluster, tokens and templates for some days or weeks as a group of
+accounts does, and ages with them: what changed all of itself each day would be known as a dummy.
+All of it follows from the member's secret, so an extract that replaces the day's shows the same.
+
+A dummy never scores as high as what is found alone: it would become a draft about nobody.
+"""
+
+import json
+import random
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from hashlib import sha256, shake_256
+from hmac import digest
+from pathlib import Path
+from typing import Any
+
+from indicators.detection import rules, schema, scorecard
+from indicators.detection.values import ClusterRow, Parameters, TemplateRow
+
+Weights = Mapping[str, int]
+
+TRIES = 60
+MOST_SHAPES = 12  # of hours, kept for each evenness
+_TABLE = Path(__file__).with_name("data") / "marginals.json"
+_LISTED = ("egress", "client", "templates")
+_WORDS = ("capabilities", "methods", "surface")
+_COLUMNS = ("flat", *schema.SHARES, "start_days")
+_TEMPLATE = ("length_bucket", "sample_bucket", "base_rate_bucket")
+
+
+@dataclass(frozen=True, slots=True)
+class Dummy:
+    """A row with the templates of its own; `row` and `templates` are numbered by who places it."""
+
+    row: ClusterRow
+    templates: tuple[TemplateRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What dummies are made with: the member's secret, the quarter, the table, the scorecard."""
+
+    secret: bytes
+    epoch: str
+    table: Mapping[str, Any]
+    card: Parameters
+    limits: rules.Limits = rules.SHIPPED
+
+
+class Stream(random.Random):
+    """Numbers that only the holder of the seed can foretell (SHAKE-256), however many are seen.
+
+    The generator of the standard library gives itself away after 624 numbers, and with it every
+    dummy.
+    """
+
+    def __init__(self, seed: bytes) -> None:
+        self._seed, self._block, self._octets = seed, 0, b""
+        super().__init__()
+
+    def getrandbits(self, k: int, /) -> int:
+        """So many random bits."""
+        count = -(-k // 8)
+        while len(self._octets) < count:
+            block = self._seed + self._block.to_bytes(8, "big")
+            self._octets += shake_256(block).digest(4_096)
+            self._block += 1
+        taken, self._octets = self._octets[:count], self._octets[count:]
+        return int.from_bytes(taken, "big") >> (8 * count - k)
+
+    def random(self) -> float:
+        """A number from 0 to 1."""
+        return self.getrandbits(53) * 2.0**-53
+
+    def seed(self, *_: Any, **__: Any) -> None:  # noqa: ANN401 - as in the base
+        """The seed is given once."""
+
+    def hexes(self, digits: int) -> str:
+        """So many hex digits."""
+        return f"{self.getrandbits(4 * digits):0{digits}x}"
+
+
+def shipped() -> Mapping[str, Any]:
+    """The forum's table of marginals."""
+    found: dict[str, Any] = json.loads(_TABLE.read_text(encoding="utf-8"))
+    return found
+
+
+def dummies(source: Source, count: int, *, day: date) -> tuple[Dummy, ...]:
+    """The dummies of a day: those of the day before but for the few whose time was over."""
+    return tuple(_dummy(source, number, day) for number in range(count))
+
+
+# --- one dummy -----------------------------------------------------------------------------------
+
+
+def _dummy(source: Source, number: int, day: date) -> Dummy:
+    born = _born(source, number, day)
+    name = f"{number}/{born.isoformat()}"
+    drawn = Stream(_seed(source, "facts", name))
+    row = _quiet(source, drawn)
+    began = born - timedelta(days=int(_one(drawn, source.table["began"])))
+    row = _today(row, source, name, (began, day))
+    keyed = Stream(_seed(source, "tokens", f"{name}/{source.epoch}"))
+    tokens: dict[str, Any] = {kind: _fresh(keyed, getattr(row, kind), 64) for kind in schema.KINDS}
+    client = _fresh(drawn, row.client, 32)
+    row = replace(row, cluster=keyed.hexes(16), client=client, **tokens)
+    return Dummy(row, tuple(_template(source.table, drawn, keyed) for _ in row.templates))
+
+
+def _born(source: Source, number: int, day: date) -> date:
+    """When the dummy that stands at this number today began to."""
+    stream = Stream(_seed(source, "life", str(number)))
+    life = int(_one(stream, source.table["life"]))
+    return day - timedelta(days=(day.toordinal() + stream.randrange(life)) % life)
+
+
+def _quiet(source: Source, drawn: Stream) -> ClusterRow:
+    """A row that may be sent and is not found alone."""
+    seen = []
+    for _ in range(TRIES):
+        row = _row(source.table, drawn, source.limits)
+        if _fits(row, source):
+            return row
+        seen.append(row)
+    # The table is of another world than the scorecard: the lowest, with a basis by its facts alone.
+    basis = {"flat": source.limits.flat, "fresh": -(-source.limits.fresh // 2) * 2}
+    paced = [
+        replace(row, methods=(), **{name: max(getattr(row, name), basis[name]) for name in basis})
+        for row in seen
+    ]
+    return min(paced, key=lambda one: scorecard.score_of(one, source.card))
+
+
+def _row(table: Mapping[str, Any], drawn: Stream, limits: rules.Limits) -> ClusterRow:
+    """Facts from the marginals; what must agree with the number of accounts is drawn below it."""
+    size = _one(drawn, table["size"])
+    accounts = max(limits.accounts, _within(drawn, size))
+    payers = min(accounts, max(limits.payers, _within(drawn, _one(drawn, table["payers"][size]))))
+    devices = _within(drawn, _one(drawn, table["devices"][size]))
+    cards = min(payers + drawn.choice((0, 0, 0, 1, payers // 4)), schema.MOST_TOKENS["payment"])
+    facts: dict[str, Any] = {name: int(_one(drawn, table[name])) for name in _COLUMNS}
+    facts |= {name: _words(drawn, table[name]) for name in _WORDS}
+    counts = {name: int(_one(drawn, table[name])) for name in _LISTED}
+    return ClusterRow(
+        row=0,
+        cluster="",
+        size=rules.bucket_of(accounts),
+        payers=rules.bucket_of(payers),
+        devices=rules.bucket_of(devices),
+        first_day=date.min,
+        last_day=date.min,
+        payment=("",) * cards,
+        device=("",) * min(devices, schema.MOST_TOKENS["device"]),
+        egress=("",) * counts["egress"],
+        client=("",) * counts["client"],
+        templates=tuple(range(counts["templates"])),
+        hours=_hours(table, drawn, facts["flat"]),
+        **facts,
+    )
+
+
+def _fits(row: ClusterRow, source: Source) -> bool:
+    """Whether the row would be sent, and would not be found alone."""
+    is_quiet = not scorecard.is_found(scorecard.score_of(row, source.card), source.card)
+    return is_quiet and rules.has_basis(row, source.limits)
+
+
+def _today(row: ClusterRow, source: Source, name: str, days: tuple[date, date]) -> ClusterRow:
+    """The group as its log would show it today: days on which it was in use stay such days."""
+    began, day = days
+    window = (day - timedelta(days=back) for back in range(source.limits.days))
+    used = [one for one in window if one >= began and _is_used(source, name, one)] or [day]
+    week = Stream(_seed(source, "week", f"{name}/{day.toordinal() // 7}"))
+    moved: dict[str, Any] = {
+        one: _moved(row, week, one) for one in ("mid", "mismatch", "pivot", "deviced")
+    }
+    later = replace(row, **moved)
+    row = later if _fits(later, source) else row
+    return replace(row, first_day=min(used), last_day=max(used))
+
+
+def _is_used(source: Source, name: str, day: date) -> bool:
+    seed = _seed(source, "used", f"{name}/{day.isoformat()}")
+    ended: Weights = source.table["ended"]
+    return int.from_bytes(seed[:4], "big") * sum(ended.values()) < ended.get("0", 1) << 32
+
+
+def _moved(row: ClusterRow, drawn: Stream, name: str) -> int:
+    step = drawn.choices((-2, 0, 2), (1, 18, 1))[0]
+    return min(10, max(0, int(getattr(row, name)) + step))
+
+
+def _hours(table: Mapping[str, Any], drawn: Stream, flat: int) -> str:
+    """A shape of this evenness, somewhere else on the clock."""
+    shapes = table["hours"]
+    near = min(shapes, key=lambda known: (abs(int(known) - flat), known))
+    shape = [int(digit) for digit in drawn.choice(shapes[near])]
+    turn = drawn.randrange(schema.HOURS)
+    shape = shape[turn:] + shape[:turn]
+    shape = [min(9, max(0, digit + drawn.choice((-1, 0, 0, 1)))) for digit in shape]
+    shape[shape.index(max(shape))] = 9
+    return "".join(map(str, shape))
+
+
+def _template(table: Mapping[str, Any], drawn: Stream, keyed: Stream) -> TemplateRow:
+    facts = {name: _one(drawn, table["template"][name]) for name in _TEMPLATE}
+    languages = _words(drawn, table["template"]["languages"]) or ("en",)
+    bands = tuple(keyed.hexes(16) for _ in range(schema.BANDS))
+    return TemplateRow(template=0, bands=bands, languages=languages, **facts)
+
+
+def _fresh(stream: Stream, places: Sequence[str], digits: int) -> tuple[str, ...]:
+    return tuple(sorted(stream.hexes(digits) for _ in places))
+
+
+def _one(stream: Stream, weights: Weights) -> str:
+    return stream.choices(list(weights), list(weights.values()))[0]
+
+
+def _words(stream: Stream, permille: Weights) -> tuple[str, ...]:
+    found = (word for word, share in permille.items() if stream.randrange(1_000) < share)
+    return tuple(sorted(found))
+
+
+def _within(stream: Stream, bucket: str) -> int:
+    """A number of a bucket; the smaller are the more usual."""
+    if bucket == schema.FEW:
+        return stream.randrange(schema.SIZE_FLOORS[0])
+    floors = (*schema.SIZE_FLOORS, 3_000)
+    place = schema.SIZES.index(bucket)
+    low, high = floors[place], floors[place + 1] - 1
+    return min(stream.randint(low, high), stream.randint(low, high))
+
+
+def _seed(source: Source, use: str, name: str) -> bytes:
+    return digest(source.secret, f"weir/dummy/{use}/{name}".encode(), sha256)
+
+
+# --- the table -----------------------------------------------------------------------------------
+
+
+def table_of(
+    days: Iterable[tuple[date, Sequence[ClusterRow], Sequence[TemplateRow]]], *, life: Weights
+) -> dict[str, Any]:
+    """The table of marginals of real rows: day, clusters, templates of each of some extracts.
+
+    `life` says for how many days groups stand. The numbers are in thousandths, so that the table
+    tells nothing of how many rows it was made of.
+    """
+    found = [(day, row) for day, rows, _ in days for row in rows]
+    templates = [one for _, _, listed in days for one in listed]
+    rows = [row for _, row in found]
+    table: dict[str, Any] = {"version": 1, "life": dict(life)}
+    table["size"] = _marginal(row.size for row in rows)
+    for name in ("payers", "devices"):
+        table[name] = {
+            size: _marginal(getattr(row, name) for row in rows if row.size == size)
+            for size in table["size"]
+        }
+    for name in _COLUMNS:
+        table[name] = _marginal(getattr(row, name) for row in rows)
+    for name in _LISTED:
+        table[name] = _marginal(len(getattr(row, name)) for row in rows)
+    for name in _WORDS:
+        table[name] = _shares([getattr(row, name) for row in rows])
+    table["began"] = _marginal((day - row.first_day).days for day, row in found)
+    table["ended"] = _marginal((day - row.last_day).days for day, row in found)
+    table["hours"] = {
+        str(flat): sorted({row.hours for row in rows if row.flat == flat})[:MOST_SHAPES]
+        for flat in sorted({row.flat for row in rows})
+    }
+    table["template"] = {
+        name: _marginal(getattr(one, name) for one in templates) for name in _TEMPLATE
+    } | {"languages": _shares([one.languages for one in templates])}
+    return table
+
+
+def _marginal(values: Iterable[object]) -> dict[str, int]:
+    counts = Counter(map(str, values))
+    total = sum(counts.values())
+    return {name: max(1, counts[name] * 1_000 // total) for name in sorted(counts)}
+
+
+def _shares(lists: Sequence[Sequence[str]]) -> dict[str, int]:
+    counts = Counter(word for words in lists for word in words)
+    return {word: counts[word] * 1_000 // len(lists) for word in sorted(counts)}
