@@ -27,6 +27,7 @@ DETECTOR: Mapping[str, Any] = {
     "runs_on": "both",
     "parameters": {
         "min": {"value": 3, "range": [2, 5]},
+        "rows": {"value": 2, "range": [2, 4]},
         "cap": {"value": 500, "range": [50, 2000]},
     },
     "false_positives": ["firm"],
