@@ -5,14 +5,16 @@ like any row. It keeps its cluster, tokens and templates for some days or weeks 
 accounts does, and ages with them: what changed all of itself each day would be known as a dummy.
 All of it follows from the member's secret, so an extract that replaces the day's shows the same.
 
-A dummy never scores as high as what is found alone: it would become a draft about nobody.
+A dummy never scores as high as what is found alone: it would become a draft about nobody. And it
+has no more than the member's groups have: where a log knows no addresses, no dummy names one, and
+its clients are clients that the log knows, for most are everybody's.
 """
 
 import json
 import random
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from hashlib import sha256, shake_256
 from hmac import digest
@@ -25,11 +27,16 @@ from indicators.detection.values import ClusterRow, Parameters, TemplateRow
 Weights = Mapping[str, int]
 
 TRIES = 60
+MOST_CLIENTS = 100  # of the most usual, that dummies have
 MOST_SHAPES = 12  # of hours, kept for each evenness
 _TABLE = Path(__file__).with_name("data") / "marginals.json"
 _LISTED = ("egress", "client", "templates")
 _WORDS = ("capabilities", "methods", "surface")
 _COLUMNS = ("flat", *schema.SHARES, "start_days")
+# Columns that a log may know nothing of.
+_ALWAYS = frozenset({"mid", "deviced"})
+OPTIONAL = frozenset({"mismatch", "pivot", *_LISTED, *_WORDS})
+_NOTHING: Mapping[str, Any] = dict.fromkeys((*_LISTED, *_WORDS), ()) | {"mismatch": 0, "pivot": 0}
 _TEMPLATE = ("length_bucket", "sample_bucket", "base_rate_bucket")
 
 
@@ -50,6 +57,8 @@ class Source:
     table: Mapping[str, Any]
     card: Parameters
     limits: rules.Limits = rules.SHIPPED
+    carried: frozenset[str] = frozenset()  # of OPTIONAL, what the member's groups have at all
+    clients: Mapping[str, int] = field(default_factory=dict)  # in how many of its groups
 
 
 class Stream(random.Random):
@@ -108,7 +117,7 @@ def _dummy(source: Source, number: int, day: date) -> Dummy:
     row = _today(row, source, name, (began, day))
     keyed = Stream(_seed(source, "tokens", f"{name}/{source.epoch}"))
     tokens: dict[str, Any] = {kind: _fresh(keyed, getattr(row, kind), 64) for kind in schema.KINDS}
-    client = _fresh(drawn, row.client, 32)
+    client = _clients(source, name, len(row.client))
     row = replace(row, cluster=keyed.hexes(16), client=client, **tokens)
     return Dummy(row, tuple(_template(source.table, drawn, keyed) for _ in row.templates))
 
@@ -125,6 +134,7 @@ def _quiet(source: Source, drawn: Stream) -> ClusterRow:
     seen = []
     for _ in range(TRIES):
         row = _row(source.table, drawn, source.limits)
+        row = replace(row, **{name: _NOTHING[name] for name in OPTIONAL - source.carried})
         if _fits(row, source):
             return row
         seen.append(row)
@@ -180,15 +190,26 @@ def _today(row: ClusterRow, source: Source, name: str, days: tuple[date, date]) 
     moved: dict[str, Any] = {
         one: _moved(row, week, one) for one in ("mid", "mismatch", "pivot", "deviced")
     }
+    moved = {one: value for one, value in moved.items() if one in source.carried | _ALWAYS}
     later = replace(row, **moved)
     row = later if _fits(later, source) else row
     return replace(row, first_day=min(used), last_day=max(used))
 
 
+def _clients(source: Source, name: str, count: int) -> tuple[str, ...]:
+    """Clients by how usual they are; the same while they are there, whatever others come and go."""
+    usual = sorted(source.clients, key=lambda one: (-source.clients[one], one))[:MOST_CLIENTS]
+    drawn = {
+        client: _evenly(source, "client", f"{name}/{client}") ** (1 / source.clients[client])
+        for client in usual
+    }
+    return tuple(sorted(sorted(usual, key=lambda one: -drawn[one])[:count]))
+
+
 def _is_used(source: Source, name: str, day: date) -> bool:
-    seed = _seed(source, "used", f"{name}/{day.isoformat()}")
     ended: Weights = source.table["ended"]
-    return int.from_bytes(seed[:4], "big") * sum(ended.values()) < ended.get("0", 1) << 32
+    share = ended.get("0", 1) / sum(ended.values())
+    return _evenly(source, "used", f"{name}/{day.isoformat()}") < share
 
 
 def _moved(row: ClusterRow, drawn: Stream, name: str) -> int:
@@ -236,6 +257,10 @@ def _within(stream: Stream, bucket: str) -> int:
     place = schema.SIZES.index(bucket)
     low, high = floors[place], floors[place + 1] - 1
     return min(stream.randint(low, high), stream.randint(low, high))
+
+
+def _evenly(source: Source, use: str, name: str) -> float:
+    return int.from_bytes(_seed(source, use, name)[:6], "big") / 2**48
 
 
 def _seed(source: Source, use: str, name: str) -> bytes:

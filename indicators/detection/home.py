@@ -271,10 +271,24 @@ def extract(
     real = [
         (one.row, tuple(forms[number] for number in one.row.templates), one.group) for one in chosen
     ]
-    made_of = dummies.Source(keys.secret, keys.epoch, dummies.shipped(), setup.card, limits)
-    filled = dummies.dummies(made_of, limits.rows - len(real), day=day)  # 8
+    filled = dummies.dummies(_like(found, setup, keys), limits.rows - len(real), day=day)  # 8
     rows = real + [(one.row, one.templates, None) for one in filled]
     return _placed(rows, keys, day)
+
+
+def _like(found: Clusters, setup: Setup, keys: Keys) -> dummies.Source:
+    """What dummies are made of, to be like the groups of this log."""
+    rows = [one.row for one in found.clusters]
+    carried = (name for name in dummies.OPTIONAL if any(getattr(row, name) for row in rows))
+    return dummies.Source(
+        secret=keys.secret,
+        epoch=keys.epoch,
+        table=dummies.shipped(),
+        card=setup.card,
+        limits=setup.limits,
+        carried=frozenset(carried),
+        clients=Counter(client for row in rows for client in row.client),
+    )
 
 
 def _spoken(chosen: Sequence[Cluster], tokens: Tokens) -> Iterator[tuple[Cluster, ClusterRow]]:
