@@ -255,7 +255,10 @@ TEMPLATES = [
         "DIRS": [BASE_DIR / "exchange" / "web" / "templates"],
         "APP_DIRS": True,
         "OPTIONS": {
-            "libraries": {"weir": "exchange.web.templatetags.weir"},
+            "libraries": {
+                "pool": "exchange.web.templatetags.pool",
+                "weir": "exchange.web.templatetags.weir",
+            },
             "context_processors": [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",

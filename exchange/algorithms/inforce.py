@@ -105,6 +105,7 @@ def record(row: Algorithm, act: str, *, by: Sequence[UUID | None] = (), now: dat
         "version": str(row.version),
         "digest": bytes(row.digest).hex(),
         "act": act,
+        "valid_until": row.valid_until.isoformat() if row.valid_until else "",
     }
     approvers = [str(one) for one in by if one is not None]
     ledger.record(

@@ -108,7 +108,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='algorithm',
-            constraint=models.UniqueConstraint(condition=models.Q(('state', 'discarded'), _negated=True), fields=('member', 'document_id', 'version'), name='algorithm_version_once', nulls_distinct=False),
+            constraint=models.UniqueConstraint(condition=models.Q(('state__in', ['withdrawn', 'replaced', 'discarded']), _negated=True), fields=('member', 'document_id', 'version'), name='algorithm_version_once', nulls_distinct=False),
         ),
         migrations.AddIndex(
             model_name='dryrun',

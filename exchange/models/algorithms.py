@@ -73,7 +73,7 @@ class Algorithm(models.Model):
             ),
             models.UniqueConstraint(
                 fields=["member", "document_id", "version"],
-                condition=~models.Q(state="discarded"),
+                condition=~models.Q(state__in=["withdrawn", "replaced", "discarded"]),
                 nulls_distinct=False,
                 name="algorithm_version_once",
             ),

@@ -149,6 +149,8 @@ def rail(principal: Principal, path: str) -> tuple[Word, ...]:
 
 
 _KEEPING = ("/retention/", "/legal-holds/", "/requests/")
+_POOL = ("/algorithms/",)
+_MOST_WORDS = 7
 
 
 def _words(principal: Principal) -> list[tuple[str, str, str, tuple[str, ...]]]:
@@ -157,6 +159,7 @@ def _words(principal: Principal) -> list[tuple[str, str, str, tuple[str, ...]]]:
         return words + _words_of_forum(principal)
     if principal.may("read-holding"):
         words.append(("Campaigns", "campaigns", "campaigns", ("/objects/",)))
+        words.append(("Pool", "pool", "pool", _POOL))
     if principal.may("contribute"):
         words.append(
             (
@@ -177,6 +180,10 @@ def _words(principal: Principal) -> list[tuple[str, str, str, tuple[str, ...]]]:
     words.append(("Policy", "policy", "policy", ("/previews/",)))
     also = ("/people/", "/subscriptions/", "/credentials/", "/tokens/", *_KEEPING)
     words.append(("Settings", "settings", "settings", also))
+    if len(words) > _MOST_WORDS:
+        # Who also judges holds reaches the pool from the campaigns.
+        words = [word for word in words if word[0] != "Pool"]
+        words[1] = (*words[1][:3], (*words[1][3], "/pool/", *_POOL))
     return words
 
 
@@ -184,6 +191,9 @@ def _words_of_forum(principal: Principal) -> list[tuple[str, str, str, tuple[str
     words: list[tuple[str, str, str, tuple[str, ...]]] = []
     if "forum-counsel" in principal.roles:
         words.append(("Holds", "holds", "holds", ("/recalls/",)))
+        words.append(("Algorithms", "pool", "algorithms", ("/pool/",)))
+    if "operator" in principal.roles:
+        words.append(("Algorithms", "pool", "algorithms", ("/pool/",)))
     if "forum-officer" in principal.roles:
         words.append(("Originals", "holds", "originals", ()))
         words.append(("Overdue", "deliveries", "recalls-overdue", ()))

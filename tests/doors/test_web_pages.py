@@ -22,12 +22,12 @@ pytestmark = pytest.mark.django_db
 
 BACKEND = "django.contrib.auth.backends.ModelBackend"
 FOR_ALL = ["/", "/help/", "/policy/", "/settings/", "/people/", "/statistics/", "/tokens/"]
-FOR_ALL += ["/archive/"]
+FOR_ALL += ["/archive/", "/algorithms/", "/pool/"]
 OF_A_MEMBER = ["/subscriptions/", "/credentials/"]
 READING = ["/campaigns/", "/contributions/", "/entries/", "/entries/?slot=to", "/holds/"]
 READING += ["/search/", "/search/?q=relay", "/search/list/"]
 TAKING_BACK = ["/recalls/"]
-GIVING = ["/contribute/values/", "/contribute/file/"]
+GIVING = ["/contribute/values/", "/contribute/file/", "/algorithms/new/"]
 MAY = {
     "ana": [*FOR_ALL, *OF_A_MEMBER, *READING, *TAKING_BACK, *GIVING],
     "abel": [

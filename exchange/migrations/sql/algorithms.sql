@@ -72,6 +72,9 @@ CREATE POLICY said ON exchange_algorithmact FOR INSERT TO weir_web WITH CHECK (
     user_id = weir_user() AND weir_acts_as(role)
     AND (role IN ('forum-counsel', 'operator') OR member_id = weir_member()));
 
+DROP POLICY IF EXISTS spoken ON exchange_algorithmact;
+CREATE POLICY spoken ON exchange_algorithmact FOR SELECT TO weir_web USING (user_id = weir_user());
+
 DROP POLICY IF EXISTS asked ON exchange_dryrun;
 CREATE POLICY asked ON exchange_dryrun FOR INSERT TO weir_web WITH CHECK (
     user_id = weir_user() AND state = 'waiting' AND rows_bucket = ''

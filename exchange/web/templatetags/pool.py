@@ -1,0 +1,105 @@
+"""What pages of the pool say: states, kinds, look-alikes, steps; one word for each."""
+
+from django import template
+
+from exchange.web.forms import BASE_RATES
+
+register = template.Library()
+
+_STATES = {
+    "draft": ("draft", "draft"),
+    "submitted": ("waits for a second person", "submitted"),
+    "approved": ("waits for the forum's counsel", "submitted"),
+    "reviewed": ("reviewed", "pending"),
+    "active": ("in force", "live"),
+    "suspended": ("suspended", "refused"),
+    "withdrawn": ("withdrawn", "discarded"),
+    "replaced": ("replaced by its next version", "discarded"),
+    "discarded": ("put aside", "discarded"),
+}
+_KINDS = {"sigma": "Sigma rule", "sigma-correlation": "Sigma correlation"}
+_RUNS_ON = {
+    "log": "members' logs",
+    "pool": "the pool",
+    "both": "members' logs and the pool",
+}
+_TROUBLES = {
+    "time": "it took too long",
+    "memory": "it took too much memory",
+    "broken": "it broke down",
+    "refused": "its document was refused",
+}
+_ACTS = {
+    "submit": "Tests run, submitted",
+    "approve": "Approved",
+    "send-back": "Sent back",
+    "review": "Reviewed",
+    "activate": "Put in force",
+    "suspend": "Suspended by a failing run",
+    "lift": "Suspension lifted",
+    "withdraw": "Withdrawn",
+    "discard": "Put aside",
+}
+_ROLES = {
+    "analyst": "analyst",
+    "officer": "compliance officer",
+    "counsel": "counsel",
+    "forum-counsel": "the forum's counsel",
+    "operator": "the forum's operator",
+    "machine": "a run",
+}
+_BASE_RATES = dict(BASE_RATES) | {"unknown": "not known"}
+
+
+@register.filter
+def algorithm_state(state: str) -> str:
+    """Where an algorithm stands."""
+    return _STATES[state][0]
+
+
+@register.filter
+def algorithm_chip(state: str) -> str:
+    """The look of that state."""
+    return _STATES[state][1]
+
+
+@register.filter
+def algorithm_kind(kind: str, detector: str) -> str:
+    """A Sigma rule, a correlation, or which detector."""
+    return _KINDS.get(kind) or f"detector {detector}"
+
+
+@register.filter
+def runs_on(place: str) -> str:
+    """Where an algorithm runs."""
+    return _RUNS_ON[place]
+
+
+@register.filter
+def trouble(code: str) -> str:
+    """Why a run of it came to no end."""
+    return _TROUBLES.get(code, code)
+
+
+@register.filter
+def algorithm_act(act: str) -> str:
+    """What somebody did on it."""
+    return _ACTS[act]
+
+
+@register.filter
+def algorithm_role(role: str) -> str:
+    """In which role."""
+    return _ROLES.get(role, role)
+
+
+@register.filter
+def base_rate(bucket: str) -> str:
+    """How much of ordinary traffic also matches, in words."""
+    return _BASE_RATES.get(bucket, bucket)
+
+
+@register.filter
+def words(closed: str) -> str:
+    """A word of a closed list, as one reads it."""
+    return closed.replace("-", " ")
