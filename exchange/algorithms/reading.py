@@ -15,7 +15,7 @@ from django.db.models import Prefetch, QuerySet
 
 from exchange.algorithms import life, sealed, trials
 from exchange.models import Algorithm, AlgorithmAct, AlgorithmText, DryRun
-from exchange.proof.refused import NotFound
+from exchange.proof.refused import Forbidden, NotFound
 from members.auth import Principal
 from members.roles import FORUM_COUNSEL, OPERATOR
 from members.seals import for_forum
@@ -114,6 +114,13 @@ def in_force(now: datetime) -> tuple[Told, ...]:
         cursor.execute("SELECT * FROM weir_algorithms_in_force(%s)", [now.astimezone(UTC).date()])
         rows = cursor.fetchall()
     return tuple(_told(*row) for row in rows)
+
+
+def for_logs(principal: Principal, *, now: datetime) -> tuple[Told, ...]:
+    """Those in force that run on a member's log, with their documents: for its extractor."""
+    if principal.member_id is None or not principal.may("read-algorithms"):
+        raise Forbidden("The scope `extracts` of a member's credential is needed.")
+    return tuple(one for one in in_force(now) if one.text)
 
 
 def told(now: datetime, algorithm_id: UUID) -> Told:

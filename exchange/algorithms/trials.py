@@ -48,12 +48,25 @@ class Mutant:
 
 
 @dataclass(frozen=True, slots=True)
+class Seen:
+    """One scene of the shipped world: how many of its subject were hit, and of the others."""
+
+    scene: str
+    runs_on: str
+    is_campaign: bool
+    subject: int
+    hit: int
+    others: int
+
+
+@dataclass(frozen=True, slots=True)
 class Tried:
     """What a trial said: passes only if every case holds, and each way to spoil it is noticed."""
 
     faults: tuple[Fault, ...] = ()
     cases: tuple[Case, ...] = ()
     mutants: tuple[Mutant, ...] = ()
+    world: tuple[Seen, ...] = ()
     raw: bytes = b""
 
     @property
@@ -109,6 +122,7 @@ def read(raw: bytes) -> Tried:
         faults=tuple(_fault(one) for one in said["faults"]),
         cases=tuple(_case(one) for one in said["cases"]),
         mutants=tuple(Mutant(str(one["what"]), bool(one["noticed"])) for one in said["mutants"]),
+        world=tuple(_seen(one) for one in said.get("world", ())),
         raw=raw,
     )
 
@@ -126,6 +140,17 @@ def _case(one: Mapping[str, Any]) -> Case:
         why=str(one["why"]),
         holds=bool(one["holds"]),
         came=str(one["came"]),
+    )
+
+
+def _seen(one: Mapping[str, Any]) -> Seen:
+    return Seen(
+        scene=str(one["scene"]),
+        runs_on=str(one["runs_on"]),
+        is_campaign=bool(one["campaign"]),
+        subject=int(one["subject"]),
+        hit=int(one["hit"]),
+        others=int(one["others"]),
     )
 
 

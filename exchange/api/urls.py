@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, URLResolver, path, re_path
 
-from exchange.api import columns, files, ledger, recalls, search, tokens, views
+from exchange.api import algorithms, columns, files, ledger, recalls, search, tokens, views
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("contributions/", views.Contributions.as_view(), name="api-contributions"),
@@ -11,6 +11,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
         views.Contribution.as_view(),
         name="api-contribution",
     ),
+    path("algorithms/", algorithms.Algorithms.as_view(), name="api-algorithms"),
     path("columns/", columns.Columns.as_view(), name="api-columns"),
     path("files/", files.Files.as_view(), name="api-files"),
     path("files/<uuid:file_id>/", files.File.as_view(), name="api-file"),

@@ -9,6 +9,7 @@ import orjson
 from django.http import HttpResponse, QueryDict
 
 from exchange import search, tokens
+from exchange.algorithms import Told
 from exchange.contribute import Status
 from exchange.proof import oprf
 from exchange.proof.keys import b64, b64url, unb64url
@@ -84,6 +85,21 @@ def exact(body: bytes) -> HttpResponse:
     response["Content-Digest"] = f"sha-256=:{b64(sha256(body).digest())}:"
     response["Cache-Control"] = "private, no-store"
     return response
+
+
+def algorithm(found: Told) -> dict[str, Any]:
+    """One algorithm in force that runs on a member's log."""
+    return {
+        "id": str(found.document_id),
+        "version": found.version,
+        "kind": found.kind,
+        "detector": found.detector,
+        "runs_on": found.runs_on,
+        "title": found.title,
+        "digest": found.digest,
+        "valid_until": found.valid_until.isoformat(),
+        "document": found.text,
+    }
 
 
 def token_offer(found: tokens.Offer) -> dict[str, Any]:
