@@ -13,7 +13,8 @@ Values in, values out: no engine is needed here. `Ran` is what an engine made of
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from datetime import date
+from typing import Any, Protocol
 
 from indicators.detection import schema, scorecard
 from indicators.detection.values import Finding, Parameters, Pooled, TemplateRow
@@ -23,6 +24,8 @@ Algorithm = tuple[str, int]  # id and version
 GIANT_PERCENT = 10  # of all rows: no group is so large
 GIANT_LEAST = 30  # rows; a group of fewer is no giant, however small the pool
 MOST_RELEASED = 64  # tokens of a kind, clients and families of one finding
+# What a row holds of all days of its group; everything else is as on the newest.
+OF_ALL_DAYS = ("payment", "device", "egress", "client", "capabilities", "methods", "surface")
 MIN_BANDS = 2  # that two templates share, to be of one family
 NEAR_HOURS = 1  # how far two rows' hours may differ and still agree
 PACED = 4  # `flat` from which on hours say something
@@ -58,6 +61,9 @@ class Rows(Protocol):
 
     def members(self) -> Mapping[int, int]:
         """How many rows each has."""
+
+    def want(self, numbers: Collection[int]) -> None:
+        """These are asked for next."""
 
     def doubted(self, token: str, holder: int) -> bool:
         """Whether a row of another member holds this token too."""
@@ -106,6 +112,9 @@ class Held(Rows):
         """How many rows each has."""
         return Counter(one.member for one in self.rows)
 
+    def want(self, numbers: Collection[int]) -> None:
+        """They are there."""
+
     def doubted(self, token: str, holder: int) -> bool:
         """Whether a row of another member holds this token too."""
         return bool(self.holders.get(token, frozenset()) - {holder})
@@ -125,21 +134,14 @@ def as_one(days: Sequence[Pooled]) -> Pooled:
     newest = ordered[-1]
     if len(ordered) == 1:
         return newest
-    row = replace(
-        newest.row,
-        first_day=min(one.row.first_day for one in ordered),
-        payment=_union(one.row.payment for one in ordered),
-        device=_union(one.row.device for one in ordered),
-        egress=_union(one.row.egress for one in ordered),
-        client=_union(one.row.client for one in ordered),
-        capabilities=_union(one.row.capabilities for one in ordered),
-        methods=_union(one.row.methods for one in ordered),
-        surface=_union(one.row.surface for one in ordered),
-    )
-    seen = {one.bands: one for day in ordered for one in day.templates}
-    templates = tuple(seen[bands] for bands in sorted(seen))
-    row = replace(row, templates=tuple(range(len(templates))))
-    return replace(newest, row=row, templates=templates)
+    lists = {name: _union(getattr(one.row, name) for one in ordered) for name in OF_ALL_DAYS}
+    return with_all(newest, min(one.row.first_day for one in ordered), lists)
+
+
+def with_all(newest: Pooled, first_day: date, lists: Mapping[str, tuple[str, ...]]) -> Pooled:
+    """The newest row of a group, with when it was first seen and what it held on any day."""
+    changed: dict[str, Any] = {"first_day": first_day, **lists}
+    return replace(newest, row=replace(newest.row, **changed))
 
 
 def found(
@@ -152,6 +154,7 @@ def found(
 ) -> Found:
     """What the algorithms' groups and marks come to; `alone` are rows that a scorecard names."""
     said = sorted(ran, key=lambda one: one.algorithm)
+    rows.want({unit for one in said if one.is_tie for unit, _ in one.pairs}.union(alone))
     judge = _Judge(rows, cards)
     ties = _ties(said, judge)
     left_out = _crowded(rows, ties)
