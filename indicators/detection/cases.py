@@ -9,21 +9,22 @@ on all that is shipped it finds one lawful unit and nothing else.
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
 from typing import Any
 
 import pyarrow as pa
 
 from exchange.proof.refused import Refused
-from indicators.detection import scorecard, sigma, ties
-from indicators.detection.arrow import Arrow, Table
+from indicators.detection.arrow import Arrow
 from indicators.detection.document import Algorithm, Case, with_values
 from indicators.detection.engines import Engine
+from indicators.detection.finds import UNITS, Hit, check, hits
+from indicators.detection.sources import LOG as AT_HOME
+from indicators.detection.sources import Source
 from indicators.detection.tables import LOG, POOL
-from indicators.detection.ties import Source
 from indicators.detection.world import scenes
 
 Rows = Mapping[str, tuple[Mapping[str, Any], ...]]
-Hit = frozenset[tuple[int, str]]  # (unit, key)
 
 _PLAIN: Mapping[str, object] = {
     "int64": 0,
@@ -32,14 +33,10 @@ _PLAIN: Mapping[str, object] = {
     "date": date(2026, 1, 5),
 }
 _ARROW = {"int64": pa.int64(), "boolean": pa.bool_(), "string": pa.string(), "date": pa.date32()}
-# Tables whose rows name an account or a row: what they name is there too.
-_MAIN: Mapping[str, tuple[str, str]] = {
-    "log": ("account", "account"),
-    "pool": ("cluster_row", "row"),
-}
 _TEMPLATES: Mapping[str, str] = {"log": "template", "pool": "template_row"}
 # Parameters that decide what becomes of a hit, not what is hit.
 _BESIDE = frozenset({"own_margin"})
+_NOT_RUN = frozenset({("scorecard", "log")})  # at home it looks at groups, which are no table there
 _SEED = 1
 
 
@@ -67,26 +64,59 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True)
+class Mutant:
+    """One way to spoil an algorithm, and whether a case noticed."""
+
+    what: str
+    is_noticed: bool
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What an algorithm finds in one scene of the shipped world."""
+
+    scene: str
+    runs_on: str
+    is_campaign: bool
+    subject: int  # units that the scene is about
+    hit: int  # of those
+    others: int  # of all other units, how many were hit
+
+
+@dataclass(frozen=True, slots=True)
 class Judged:
     """What all cases came to, and every reason to refuse the algorithm."""
 
     results: tuple[Result, ...]
+    mutants: tuple[Mutant, ...]
+    seen: tuple[Seen, ...]
     problems: tuple[Problem, ...]
 
 
-def judge(engine: Engine, algorithm: Algorithm) -> Judged:
-    """Run all cases, and then see whether they could fail."""
+def judge(engine: Engine, algorithm: Algorithm, *, everywhere: bool = False) -> Judged:
+    """Run all cases, see whether they could fail, and what is found in the shipped world.
+
+    Its detectors say how many and how much, never which: only where `everywhere` is asked for is
+    the whole world looked through for them too.
+    """
     check(algorithm)
     loaded = [_Loaded(engine, case, index) for index, case in enumerate(algorithm.tests)]
     results = tuple(_result(one, algorithm) for one in loaded)
-    problems = tuple(_unheld(results))
-    if not problems:
-        problems = (
-            *_cannot_fail(algorithm, loaded),
-            *_idle(algorithm, loaded),
-            *_singling(engine, algorithm),
+    unheld = tuple(_unheld(results))
+    if unheld:
+        return Judged(results, (), (), unheld)
+    mutants = (*_turned_round(algorithm, loaded), *_at_the_ends(algorithm, loaded))
+    is_sigma = algorithm.kind != "detector"
+    seen = tuple(_seen(engine, algorithm)) if is_sigma or everywhere else ()
+    idle = (
+        Problem(
+            "algorithm.cannot-fail", f"This test cannot fail: it holds with {one.what}.", one.path
         )
-    return Judged(results, problems)
+        for one in mutants
+        if not one.is_noticed
+    )
+    return Judged(results, mutants, seen, (*idle, *(_singling(seen) if is_sigma else ())))
 
 
 def run(engine: Engine, algorithm: Algorithm) -> tuple[Result, ...]:
@@ -96,72 +126,6 @@ def run(engine: Engine, algorithm: Algorithm) -> tuple[Result, ...]:
         _result(_Loaded(engine, case, index), algorithm)
         for index, case in enumerate(algorithm.tests)
     )
-
-
-def check(algorithm: Algorithm) -> None:
-    """Refused where the body is no Sigma of the subset, or the detector has no such parameters.
-
-    What a document allows itself lies within what the detector allows.
-    """
-    if algorithm.kind != "detector":
-        sigma.read(algorithm)
-        for name, parameter in algorithm.parameters.items():
-            for end in (parameter.least, parameter.most):
-                try:
-                    sigma.read(with_values(algorithm, {name: end}))
-                except Refused as refused:
-                    raise Refused(refused.code, refused.sentence, f"parameters.{name}") from None
-        return
-    known = _ranges(algorithm.detector)
-    for name, parameter in algorithm.parameters.items():
-        least, most = known.get(name, (0, -1))
-        if not least <= parameter.least <= parameter.most <= most:
-            sentence = (
-                f"This range is within {least} to {most}."
-                if name in known
-                else f"The detector has no such parameter; it has {', '.join(known)}."
-            )
-            raise Refused("detector.range", sentence, f"parameters.{name}")
-    for name in sorted(set(known) - set(algorithm.parameters)):
-        sentence = f"The document says each parameter of its detector: {name} is missing."
-        raise Refused("detector.parameter", sentence, "parameters")
-
-
-def find(source: Source, algorithm: Algorithm, *, is_negated: bool = False) -> Table:
-    """What an algorithm finds in a log or a pool: (unit, key)."""
-    if algorithm.kind != "detector":
-        return sigma.find(source, algorithm, is_negated=is_negated)
-    if algorithm.detector == "scorecard":
-        if source.kind != ties.POOL:
-            sentence = "A scorecard looks at rows: its cases run on the pool."
-            raise Refused("detector.runs-on", sentence, "tests")
-        found = scorecard.marked({name: source.table(name) for name in POOL}, algorithm.values)
-    else:
-        found = ties.find(source, algorithm.detector, algorithm.values)
-    if not is_negated:
-        return found
-    name, unit = _MAIN[source.kind]
-    every = source.table(name)
-    every = every.select(unit=every[unit])
-    units = source.keep("negated", found.select("unit").distinct())
-    return every.filter(~every.unit.isin(units.unit)).select(
-        unit="unit", key=every.unit.cast("string")
-    )
-
-
-def hits(source: Source, algorithm: Algorithm, *, is_negated: bool = False) -> Hit:
-    """The same as values."""
-    found = source.engine.run(find(source, algorithm, is_negated=is_negated), "unit", "key")
-    return frozenset(
-        zip(*(found.column(name).to_pylist() for name in ("unit", "key")), strict=True)
-    )
-
-
-def _ranges(detector: str) -> Mapping[str, tuple[int, int]]:
-    if detector == "scorecard":
-        return scorecard.RANGES
-    parameters = ties.detector_of(detector).parameters
-    return {name: (one.least, one.most) for name, one in parameters.items()}
 
 
 # --- one case ------------------------------------------------------------------------------------
@@ -197,6 +161,11 @@ def scene_of(name: str, seed: int, kind: str, *, path: str) -> scenes.Scene:
     """A named scene, as a log or as a pool shows it."""
     if name not in scenes.NAMES:
         raise Refused("algorithm.scene", f"A scene is one of {', '.join(scenes.NAMES)}.", path)
+    return _scene(name, seed, kind)
+
+
+@lru_cache(maxsize=64)
+def _scene(name: str, seed: int, kind: str) -> scenes.Scene:
     return scenes.SURFACES[kind](name, seed)
 
 
@@ -210,7 +179,7 @@ def tables_of(kind: str, rows: Rows) -> dict[str, Arrow]:
     """Rows of a case as whole tables: what is not said has a plain value, and what is named is."""
     columns = _columns_of(kind)
     given = {name: [dict(row) for row in rows.get(name, ())] for name in columns}
-    for main, key in (_MAIN[kind], (_TEMPLATES[kind], "template")):
+    for main, key in (UNITS[kind], (_TEMPLATES[kind], "template")):
         named = {
             int(row.get(key, 0)) for name in given for row in given[name] if key in columns[name]
         }
@@ -230,7 +199,7 @@ def tables_of(kind: str, rows: Rows) -> dict[str, Arrow]:
 
 
 def _columns_of(kind: str) -> Mapping[str, Mapping[str, str]]:
-    return LOG if kind == ties.LOG else POOL
+    return LOG if kind == AT_HOME else POOL
 
 
 def _value(value: object, form: str) -> object:
@@ -259,39 +228,52 @@ def _unheld(results: Iterable[Result]) -> Iterator[Problem]:
             yield Problem("algorithm.case-fails", f"This case {said}.", path)
 
 
-def _cannot_fail(algorithm: Algorithm, loaded: Iterable[_Loaded]) -> Iterator[Problem]:
+def _turned_round(algorithm: Algorithm, loaded: Iterable[_Loaded]) -> Iterator[Mutant]:
     """A look-alike's case that stays empty, even where the condition is negated, shows nothing."""
     for index, one in enumerate(loaded):
-        if not one.case.is_match and not one.hit(algorithm, is_negated=True):
-            sentence = "This test cannot fail: there is nothing in it, whatever the algorithm says."
-            yield Problem("algorithm.cannot-fail", sentence, f"tests[{index}]")
+        if not one.case.is_match:
+            is_noticed = bool(one.hit(algorithm, is_negated=True))
+            what = f"the condition negated ({one.case.name})"
+            yield Mutant(what, is_noticed, f"tests[{index}]")
 
 
-def _idle(algorithm: Algorithm, loaded: list[_Loaded]) -> Iterator[Problem]:
-    """A parameter that no case depends on, at whichever end of its range."""
+def _at_the_ends(algorithm: Algorithm, loaded: list[_Loaded]) -> Iterator[Mutant]:
+    """A parameter that no case depends on, at neither end of its range, is not tested."""
     for name, parameter in algorithm.parameters.items():
         if name in _BESIDE:
             continue
-        ends = {parameter.least, parameter.most} - {parameter.value}
-        mutants = [with_values(algorithm, {name: end}) for end in sorted(ends)]
-        if all(one.holds(mutant) for mutant in mutants for one in loaded):
-            sentence = "These tests cannot fail: all hold with this at the ends of its range."
-            yield Problem("algorithm.cannot-fail", sentence, f"parameters.{name}")
+        ends = sorted({parameter.least, parameter.most} - {parameter.value})
+        mutants = [with_values(algorithm, {name: end}) for end in ends]
+        is_noticed = not all(one.holds(mutant) for mutant in mutants for one in loaded)
+        yield Mutant(f"{name} at {' or '.join(map(str, ends))}", is_noticed, f"parameters.{name}")
 
 
-def _singling(engine: Engine, algorithm: Algorithm) -> Iterator[Problem]:
-    """On all scenes together an algorithm finds nothing, many, or a campaign; never one other."""
-    if algorithm.kind == "detector":
-        return  # its numbers say how many and how much, never which
-    found: set[tuple[str, int]] = set()
-    lawful: set[tuple[str, int]] = set()
-    for name in scenes.NAMES:
-        scene = scenes.SURFACES[algorithm.runs_on](name, _SEED)
-        source = Source(engine, algorithm.runs_on, "shipped_")
-        load(source, scene.tables)
-        units = {unit for unit, _ in hits(source, algorithm)}
-        found |= {(name, unit) for unit in units}
-        lawful |= {(name, unit) for unit in units - scene.guilty}
-    if len(found) == 1 and lawful:
-        sentence = "On the shipped world this finds one lawful group or account, and no more."
+# --- the shipped world ---------------------------------------------------------------------------
+
+
+def _seen(engine: Engine, algorithm: Algorithm) -> Iterator[Seen]:
+    for kind in ("log", "pool"):
+        if algorithm.runs_on not in ("both", kind) or (algorithm.detector, kind) in _NOT_RUN:
+            continue
+        source = Source(engine, kind, "shipped_")
+        for name in scenes.NAMES:
+            scene = _scene(name, _SEED, kind)
+            load(source, scene.tables)
+            found = {unit for unit, _ in hits(source, algorithm)}
+            yield Seen(
+                name,
+                kind,
+                is_campaign=bool(scene.guilty),
+                subject=len(scene.subject),
+                hit=len(found & scene.subject),
+                others=len(found - scene.subject),
+            )
+
+
+def _singling(seen: Iterable[Seen]) -> Iterator[Problem]:
+    """In the whole world an algorithm finds nothing, several, or a campaign; never one other."""
+    found = [one for one in seen if one.hit or one.others]
+    lawful = sum(one.others if one.is_campaign else one.hit + one.others for one in found)
+    if lawful == 1 and not any(one.hit for one in found if one.is_campaign):
+        sentence = "In the shipped world this finds one lawful group or account, and nothing else."
         yield Problem("algorithm.singles-out", sentence, "body")

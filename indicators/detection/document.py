@@ -169,10 +169,7 @@ def check(text: bytes, *, today: date | None = None) -> Checked:
         document, lines = _read(text)
     except plain.Unreadable as fault:
         return Checked(None, (Fault("algorithm.read", fault.sentence, fault.path, fault.line),))
-    faults = [
-        replace(fault, line=plain.line_of(lines, fault.path))
-        for fault in _faults(document, today=today)
-    ]
+    faults = [placed(fault, lines) for fault in _faults(document, today=today)]
     if faults:
         faults.sort(key=lambda one: one.line or 0)
         return Checked(None, tuple(faults[:MOST_FAULTS]))
@@ -187,6 +184,19 @@ def parse(text: bytes, *, today: date | None = None) -> Algorithm:
         place = f"line {first.line}: {first.path}" if first.line else first.path
         raise Refused(first.code, first.sentence, place)
     return checked.algorithm
+
+
+def lines_of(text: bytes) -> plain.Lines:
+    """The line of each place in a text that can be read; none where it is no YAML."""
+    try:
+        return _read(text)[1]
+    except plain.Unreadable:
+        return {}
+
+
+def placed(fault: Fault, lines: plain.Lines) -> Fault:
+    """The fault with the line of its place."""
+    return replace(fault, line=plain.line_of(lines, fault.path))
 
 
 def with_values(algorithm: Algorithm, values: Mapping[str, int]) -> Algorithm:

@@ -31,8 +31,8 @@ from exchange.proof.refused import Refused
 from indicators.detection import windows
 from indicators.detection.document import Algorithm
 from indicators.detection.fields import SERVICES, Field, Service
+from indicators.detection.sources import Source
 from indicators.detection.terms import Term, check_modifiers, field_of, term_of
-from indicators.detection.ties import Source
 from indicators.stix import plain
 
 Table = Any  # of Ibis
@@ -96,12 +96,17 @@ def find(source: Source, algorithm: Algorithm, *, is_negated: bool = False) -> T
         frame = windows.framed(source, rule.service, rule.used())
         condition = rule.condition(frame)
         hit = frame.rows.filter(~condition if is_negated else condition)
-        return hit.select("unit", key=hit.unit.cast("string")).distinct()
-    return windows.found(
-        source,
-        windows.Asked(algorithm.digest[:12], correlation, tuple(rules)),
-        is_negated=is_negated,
-    )
+        found = hit.select("unit", key=hit.unit.cast("string")).distinct()
+    else:
+        asked = windows.Asked(algorithm.digest[:12], correlation, tuple(rules))
+        found = windows.found(source, asked, is_negated=is_negated)
+    return _of_rows(source, found) if rules[0].service.unit == "template" else found
+
+
+def _of_rows(source: Source, found: Table) -> Table:
+    """The rows of the pool that use the templates that were found."""
+    used = source.table("row_template").inner_join(found.rename(template="unit"), "template")
+    return used.select(unit=used.row, key=used.key).distinct()
 
 
 def read(algorithm: Algorithm) -> tuple[list[Rule], SigmaCorrelationRule | None]:

@@ -15,7 +15,7 @@ import ibis
 from exchange.proof.refused import Refused
 from indicators.detection import schema
 from indicators.detection.fields import Field, Service
-from indicators.detection.ties import Source
+from indicators.detection.sources import Source
 
 Table = Any  # of Ibis
 Column = Any

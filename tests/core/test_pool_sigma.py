@@ -19,7 +19,7 @@ from sigma.backends.sqlite.runtime import execute_plan
 from sigma.collection import SigmaCollection
 
 from exchange.proof.refused import Refused
-from indicators.detection import cases, document, engines, sigma, windows
+from indicators.detection import document, engines, finds, sigma, windows
 from indicators.detection.engines import Engine
 from indicators.detection.ties import Source
 from tests.core.algorithm_material import CORRELATION, SIGMA, spoiled, written
@@ -136,7 +136,7 @@ def test_a_rule_means_what_sigma_says(
     source = load(Source(engine, "log"), ROWS)
     if found == set():  # any element matches: two of them may match two parts
         found = {1}
-    assert units(cases.hits(source, rule(detection))) == found
+    assert units(finds.hits(source, rule(detection))) == found
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def test_buckets_are_words_and_compare_at_their_ends(
             "row_tag": [{"row": 1, "kind": "method", "tag": "logprob-harvest"}],
         },
     )
-    assert units(cases.hits(source, rule(detection, "cluster-row"))) == found
+    assert units(finds.hits(source, rule(detection, "cluster-row"))) == found
 
 
 # --- what is refused -----------------------------------------------------------------------------
@@ -327,7 +327,7 @@ def test_one_card_over_three_accounts_is_counted(engine: Engine) -> None:
         condition={"gte": 3, "field": "account"},
         timespan="1d",
     )
-    found = cases.hits(load(Source(engine, "log"), rows), made)
+    found = finds.hits(load(Source(engine, "log"), rows), made)
     assert found == {(n, "card-1") for n in range(3)}
     other = correlation(
         PACED,
@@ -336,7 +336,7 @@ def test_one_card_over_three_accounts_is_counted(engine: Engine) -> None:
         condition={"lt": 1, "field": "device"},
         timespan="1d",
     )
-    assert units(cases.hits(load(Source(engine, "log"), rows), other)) == {0, 1, 2, 3, 4}
+    assert units(finds.hits(load(Source(engine, "log"), rows), other)) == {0, 1, 2, 3, 4}
 
 
 # --- the oracle ----------------------------------------------------------------------------------
