@@ -16,7 +16,7 @@ import ibis
 from indicators.detection import rules, schema
 from indicators.detection.arrow import Arrow, Table
 from indicators.detection.engines import number
-from indicators.detection.ties import Source
+from indicators.detection.sources import Source
 
 # An account whose last use is so many days ago has ended.
 ENDED = 7

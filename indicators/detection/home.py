@@ -19,12 +19,14 @@ from hashlib import sha256
 from hmac import digest
 from typing import Any
 
-from indicators.detection import dummies, facts, graph, rules, schema, scorecard, ties
+from indicators.detection import dummies, facts, graph, rules, schema, scorecard, sources, ties
+from indicators.detection.document import Algorithm
 from indicators.detection.facts import Facts, Group, Template
 from indicators.detection.rules import Limits, Problem
-from indicators.detection.ties import Source, Values
+from indicators.detection.sources import Source, Values
 from indicators.detection.values import ClusterRow, Parameters, TemplateRow
 
+SCORECARD = "scorecard"
 SECRET = 32
 # A group of more than a tenth of the log's accounts is no group: something glues strangers.
 GIANT_PERCENT = 10
@@ -97,14 +99,20 @@ class Drawn:
     groups: Mapping[int, int]  # row: group
 
 
-def setup_of(algorithms: Iterable[Any], limits: Limits = rules.SHIPPED) -> Setup:
-    """What active documents (document.Algorithm) say of a log; without a scorecard, the start's."""
-    active = [one for one in algorithms if one.detector and one.runs_on in ("log", "both")]
-    active.sort(key=lambda one: (one.id, one.version))
+def setup_of(algorithms: Iterable[Algorithm], limits: Limits = rules.SHIPPED) -> Setup:
+    """What active documents say of a log; without a scorecard among them, the weights by reason.
+
+    Ties are those that run on a log. Of several scorecards the newest counts.
+    """
+    active = sorted(algorithms, key=lambda one: (one.version, one.id))
     tied = tuple(
-        (one.detector, one.values) for one in active if ties.detector_of(one.detector).is_tie
+        (one.detector, one.values)
+        for one in active
+        if one.detector not in ("", SCORECARD) and ties.detector_of(one.detector).is_tie
+        if sources.LOG in ties.detector_of(one.detector).runs_on
+        if one.runs_on in (sources.LOG, "both")
     )
-    cards = [one.values for one in active if one.detector == "scorecard"]
+    cards = [one.values for one in active if one.detector == SCORECARD]
     return Setup(tied, cards[-1] if cards else scorecard.START, limits)
 
 

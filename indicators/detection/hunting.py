@@ -5,7 +5,8 @@ one finding (two equal bands each)     3. the rest of a group of which two accou
 matched so
 
 What is popular at home says nothing: a card or device of more accounts than R5 allows, a template
-of more than 0.2 % of the accounts. The result is the member's own list, and leaves it in no form.
+of more than 0.2 % of the accounts (in a small log, of more than twenty). The result is the member's
+own list, and leaves it in no form.
 """
 
 from collections import defaultdict
@@ -15,11 +16,11 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from indicators.detection import graph, rules, schema
+from indicators.detection import graph, rules, schema, tying
 from indicators.detection.arrow import Table
 from indicators.detection.engines import number
 from indicators.detection.rules import Limits
-from indicators.detection.ties import Source
+from indicators.detection.sources import Source
 from indicators.stix import fingerprints
 
 TEMPLATES = 2  # of one finding, that an account uses
@@ -126,8 +127,8 @@ def _users(source: Source, released: Sequence[Released], limits: Limits) -> Tabl
     users = users.inner_join(near.select("template").distinct(), "template")
     counted = users.group_by("template").agg(users=users.count())
     accounts = number(source.engine, source.table("account").count().cast("int64"))
-    most = accounts * limits.home_template_permille
-    rare = counted.filter(counted.users * 1_000 <= most).select("template")
+    most = max(tying.POPULAR_LEAST, accounts * limits.home_template_permille // 1_000)
+    rare = counted.filter(counted.users <= most).select("template")
     near = near.inner_join(rare, "template")
     used = users.select("account", "template").inner_join(near, "template")
     # Two of ours near one of theirs are one; so are two of theirs near one of ours.

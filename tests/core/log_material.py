@@ -3,10 +3,11 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from typing import Any
 
 import pyarrow as pa
 
-from indicators.detection import engines, schema, tables, ties
+from indicators.detection import engines, schema, sources, tables
 
 DAY = date(2026, 11, 2)
 _KINDS = {"int64": pa.int64(), "boolean": pa.bool_(), "date": pa.date32()}
@@ -31,7 +32,7 @@ def bands(number: int) -> list[str]:
 class Log:
     """The tables of a log, as rows in the order of tables.LOG."""
 
-    rows: dict[str, list[tuple[object, ...]]] = field(
+    rows: dict[str, list[tuple[Any, ...]]] = field(
         default_factory=lambda: {name: [] for name in tables.LOG}
     )
 
@@ -81,6 +82,17 @@ class Log:
         listed = bands(template) if found is None else found
         self.rows["template_band"] += [(template, n, value) for n, value in enumerate(listed)]
 
+    def changed(self, accounts: dict[int, tuple[object, ...]]) -> None:
+        """Other values for these accounts."""
+        known = self.rows["account"]
+        self.rows["account"] = [(row[0], *accounts.get(row[0], row[1:])) for row in known]
+
+    def unused(self, *accounts: range) -> None:
+        """No day of these accounts."""
+        gone = {account for some in accounts for account in some}
+        days = self.rows["account_day"]
+        self.rows["account_day"] = [row for row in days if row[0] not in gone]
+
     def strangers(self, count: int, *, start: int = 10_000) -> None:
         """Accounts that are tied to nobody."""
         for account in range(start, start + count):
@@ -99,7 +111,7 @@ class Log:
             self.holds("payment", token(name * 1_000 + card), held)
         self.holds("device", token(name * 1_000 + 500), everybody)
 
-    def loaded(self, engine: engines.Engine) -> ties.Source:
+    def loaded(self, engine: engines.Engine) -> sources.Source:
         """The log in an engine."""
         for name, types in tables.LOG.items():
             made = {
@@ -107,4 +119,4 @@ class Log:
                 for n, (column, kind) in enumerate(types.items())
             }
             engine.load(name, pa.table(made), types)
-        return ties.Source(engine, ties.LOG)
+        return sources.Source(engine, sources.LOG)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -104,133 +105,138 @@ def test_hours_are_a_shape_and_no_rate(sums: list[int], digits: str) -> None:
     assert home.digits([1_000 * one for one in sums]) == digits
 
 
+# One log for the facts that follow: each group has its own accounts, and one thing to it.
+WAVES = {1_000: [3] * 12, 1_050: [3] * 6 + [4, 5, 6, 7, 8, 9], 1_100: [*range(12)]}
+ENDED, OLD_DAYS, ENTITIES, ONE_FIRM, CARDS_OF_ONE, MANY_CARDS = range(1_150, 1_450, 50)
+ADDRESSES, POPULAR, USUAL, TAGS, FOUR, FIVE = range(1_500, 1_800, 50)
+FIRM, CROWD, SCHOOL, METHODS, JOB, TEMPLATES = range(1_800, 2_100, 50)
+
+
+def everything() -> Log:
+    """The log, with ten thousand accounts in all."""
+    log = Log()
+    plain = (ENDED, OLD_DAYS, ADDRESSES, POPULAR, USUAL, TAGS, SCHOOL, METHODS, JOB, TEMPLATES)
+    for start in (*WAVES, *plain):
+        log.campaign(start, name=start)
+    log.campaign(ENTITIES, cards=6, name=ENTITIES)
+    log.campaign(ONE_FIRM, cards=6, name=ONE_FIRM)
+    log.campaign(CARDS_OF_ONE, accounts=5, cards=1, name=CARDS_OF_ONE)
+    log.campaign(3_000, accounts=80, cards=80, name=MANY_CARDS)
+    log.campaign(FOUR, accounts=4, cards=4, name=FOUR)
+    log.campaign(FIVE, accounts=5, cards=3, name=FIVE)
+    log.campaign(FIRM, cards=2, name=FIRM)
+    log.campaign(CROWD, cards=3, name=CROWD)
+    log.strangers(10_000 - len(log.rows["account"]))
+    for start, days in WAVES.items():
+        log.changed({start + n: (ago(day), True, True, "") for n, day in enumerate(days)})
+    firm = {n: "firm" if n % 6 < 4 else "" for n in range(12)}
+    log.changed({ENTITIES + n: (DAY, True, True, firm[n]) for n in range(12)})
+    log.changed({ONE_FIRM + n: (DAY, True, True, "firm") for n in range(12)})
+    log.changed({JOB + n: (ago(400), True, True, "") for n in range(12)})
+    log.unused(range(ENDED, ENDED + 12), range(SCHOOL, SCHOOL + 12), range(METHODS, METHODS + 12))
+    for n in range(12):
+        log.used(ENDED + n, 7 if n < 6 else 6)
+        for start in (SCHOOL, METHODS):
+            log.used(start + n, 0, flat=2, hours="0" * 8 + "9" * 8 + "0" * 8)
+    log.tagged("method", "rubric-grading", range(METHODS, METHODS + 12))
+    log.used(OLD_DAYS, schema.DAYS, flat=0)
+    log.used(OLD_DAYS + 1, schema.DAYS - 1, flat=7)
+    for card in range(20):
+        log.holds("payment", token(50 + card), (CARDS_OF_ONE,))
+    log.holds("payment", token(5), (3_000, 3_001))
+    log.holds("payment", token(9), (3_002, 3_003))
+    log.holds("egress", token(1), (ADDRESSES,))
+    log.holds("egress", token(2), [ADDRESSES, ADDRESSES + 1, *range(10_000, 10_098)])
+    log.holds("egress", token(3), [ADDRESSES, ADDRESSES + 1, *range(10_000, 10_099)])
+    log.holds("payment", token(20), [POPULAR, *range(10_000, 10_500)])
+    log.holds("payment", token(21), [USUAL, USUAL + 1])
+    log.tagged("method", "rubric-grading", (TAGS, TAGS + 1))
+    log.tagged("method", "logprob-harvest", (TAGS, TAGS + 1, TAGS + 2))
+    log.tagged("capability", "mathematics", (TAGS, TAGS, TAGS, TAGS))
+    log.asks(1, (TEMPLATES,))
+    log.asks(2, (TEMPLATES, TEMPLATES + 1))
+    log.asks(3, [TEMPLATES, TEMPLATES + 1, *range(10_000, 10_097)])
+    log.asks(4, [TEMPLATES, TEMPLATES + 1, *range(10_000, 10_098)])
+    log.asks(5, (TEMPLATES, TEMPLATES + 1), found=bands(5)[:31])
+    return log
+
+
+@pytest.fixture(scope="module")
+def measured(engine: engines.Engine) -> Mapping[int, home.Cluster]:
+    """The groups of that log, by each of their accounts."""
+    found = groups(engine, everything()).clusters
+    return {account: cluster for cluster in found for account in cluster.accounts}
+
+
 @pytest.mark.parametrize(
-    ("days", "start_days", "peak"),
-    [([3] * 12, 1, 10), ([3] * 6 + [4, 5, 6, 7, 8, 9], 4, 6), ([*range(12)], 8, 0)],
+    ("start", "start_days", "peak"), [(1_000, 1, 10), (1_050, 4, 6), (1_100, 8, 0)]
 )
 def test_waves_of_sign_ups(
-    engine: engines.Engine, days: list[int], start_days: int, peak: int
+    measured: Mapping[int, home.Cluster], start: int, start_days: int, peak: int
 ) -> None:
-    log = Log()
-    log.campaign(0)
-    log.rows["account"] = [(account, ago(day), True, True, "") for account, day in enumerate(days)]
-    row = only(engine, log).row
+    row = measured[start].row
     assert (row.start_days, row.start_peak) == (start_days, peak)
 
 
-def test_an_account_that_was_not_used_for_a_week_has_ended(engine: engines.Engine) -> None:
-    log = Log()
-    log.campaign(0)
-    log.rows["account_day"] = []
-    for account in range(12):
-        log.used(account, 7 if account < 6 else 6)
-    row = only(engine, log).row
+def test_an_account_that_was_not_used_for_a_week_has_ended(
+    measured: Mapping[int, home.Cluster],
+) -> None:
+    row = measured[ENDED].row
     assert row.short == 6
     assert (row.first_day, row.last_day) == (ago(7), ago(6))
 
 
-def test_what_was_before_the_window_is_not_counted(engine: engines.Engine) -> None:
-    log = Log()
-    log.campaign(0)
-    log.used(0, schema.DAYS, flat=0)
-    log.used(1, schema.DAYS - 1, flat=7)
-    row = only(engine, log).row
+def test_what_was_before_the_window_is_not_counted(measured: Mapping[int, home.Cluster]) -> None:
+    row = measured[OLD_DAYS].row
     assert row.first_day == ago(schema.DAYS - 1)
     assert row.flat == 7
 
 
-def test_payers_are_counted_by_legal_entity_where_it_is_known(engine: engines.Engine) -> None:
-    log = Log()
-    log.campaign(0, cards=6)
-    assert only(engine, log).row.payers == "5-9"
-    log.rows["account"] = [
-        (*row[:4], "one firm" if int(str(row[0])) % 6 < 4 else "") for row in log.rows["account"]
-    ]
-    assert only(engine, log).row.payers == "3-4"  # the firm, and two cards
-    log.rows["account"] = [(*row[:4], "one firm") for row in log.rows["account"]]
-    cluster = only(engine, log)
-    assert cluster.row.payers == "lt-3"
-    assert cluster.stays is not None
-    assert cluster.stays.rule == "R2"
-
-
-def test_an_account_with_many_cards_is_no_crowd(engine: engines.Engine) -> None:
-    log = Log()
-    log.campaign(0, accounts=5, cards=1)
-    for card in range(20):
-        log.holds("payment", token(50 + card), (0,))
-    cluster = only(engine, log)
-    assert cluster.row.payers == "5-9"  # never more than accounts
-
-
-# --- lists ---------------------------------------------------------------------------------------
-
-
-def test_an_address_of_one_account_and_one_of_a_carrier_are_not_said(
-    engine: engines.Engine,
+def test_payers_are_counted_by_legal_entity_where_it_is_known(
+    measured: Mapping[int, home.Cluster],
 ) -> None:
-    log = Log()
-    log.strangers(200)
-    log.campaign(0)
-    log.holds("egress", token(1), (4,))
-    log.holds("egress", token(2), [5, 6, *range(10_000, 10_098)])
-    log.holds("egress", token(3), [5, 6, *range(10_000, 10_099)])
-    assert only(engine, log).row.egress == (token(2),)
+    assert measured[ENTITIES].row.payers == "3-4"  # six cards: of a firm, and two others
+    assert len(measured[ENTITIES].row.payment) == 6
+    assert rule(measured[ENTITIES]) == ""
+    assert measured[ONE_FIRM].row.payers == "lt-3"
+    assert rule(measured[ONE_FIRM]) == "R2"
 
 
-def test_a_popular_card_is_not_said(engine: engines.Engine) -> None:
-    log = Log()
-    log.strangers(600)
-    log.campaign(0)
-    log.holds("payment", token(1), [0, *range(10_000, 10_500)])
-    assert token(1) not in only(engine, log).row.payment
-    log.rows["account_token"].pop()
-    # With 500 holders it may be said; and it ties.
-    found = groups(engine, log).clusters
-    assert any(token(1) in cluster.row.payment for cluster in found)
+def test_an_account_with_many_cards_is_no_crowd(measured: Mapping[int, home.Cluster]) -> None:
+    assert measured[CARDS_OF_ONE].row.payers == "5-9"  # never more than accounts
 
 
-def test_at_most_64_cards_are_named_those_of_the_most_accounts(engine: engines.Engine) -> None:
-    log = Log()
-    log.campaign(0, accounts=80, cards=80)
-    log.holds("payment", token(5), (0, 1))
-    log.holds("payment", token(9), (2, 3))
-    row = only(engine, log).row
+def test_at_most_64_cards_are_named_those_of_the_most_accounts(
+    measured: Mapping[int, home.Cluster],
+) -> None:
+    row = measured[3_000].row
     assert len(row.payment) == 64
     assert {token(5), token(9)} < set(row.payment)
     assert list(row.payment) == sorted(row.payment)
     assert row.payers == "30-99"
 
 
-@pytest.mark.parametrize(("users", "is_said"), [(1, False), (2, True), (9, True), (10, False)])
-def test_a_template_of_one_account_or_of_one_in_a_hundred_is_not_said(
-    engine: engines.Engine,
-    users: int,
-    is_said: bool,  # noqa: FBT001 a column of the table
+def test_an_address_of_one_account_and_one_of_a_carrier_are_not_said(
+    measured: Mapping[int, home.Cluster],
 ) -> None:
-    log = Log()
-    log.strangers(988)
-    log.campaign(0)  # a thousand in all
-    log.asks(7, range(users))
-    assert (only(engine, log).row.templates == (7,)) is is_said
+    assert measured[ADDRESSES].row.egress == (token(2),)
 
 
-def test_a_template_without_all_its_bands_is_not_said(engine: engines.Engine) -> None:
-    log = Log()
-    log.strangers(500)
-    log.campaign(0)
-    log.asks(7, (0, 1), found=bands(7)[:31])
-    log.asks(8, (0, 1))
-    assert only(engine, log).row.templates == (8,)
+def test_a_card_of_over_500_accounts_is_not_said(measured: Mapping[int, home.Cluster]) -> None:
+    assert token(20) not in measured[POPULAR].row.payment
+    assert 10_000 not in measured  # and ties nobody
+    assert token(21) in measured[USUAL].row.payment
 
 
-def test_a_tag_of_few_is_not_said_of_all(engine: engines.Engine) -> None:
-    log = Log()
-    log.campaign(0)
-    log.tagged("method", "rubric-grading", (0, 1))
-    log.tagged("method", "logprob-harvest", (0, 1, 2))
-    log.tagged("capability", "mathematics", (0, 0, 1, 1))
-    row = only(engine, log).row
+def test_a_template_of_one_account_or_of_one_in_a_hundred_is_not_said(
+    measured: Mapping[int, home.Cluster],
+) -> None:
+    # 1: of one account, 3: of 99 in ten thousand, 4: of 100, 5: without one of its bands
+    assert measured[TEMPLATES].row.templates == (2, 3)
+
+
+def test_a_tag_of_few_is_not_said_of_all(measured: Mapping[int, home.Cluster]) -> None:
+    row = measured[TAGS].row
     assert row.methods == ("logprob-harvest",)
     assert row.capabilities == ()
 
@@ -238,58 +244,83 @@ def test_a_tag_of_few_is_not_said_of_all(engine: engines.Engine) -> None:
 # --- what stays at home --------------------------------------------------------------------------
 
 
-def stays(engine: engines.Engine, log: Log, limits: rules.Limits = rules.SHIPPED) -> str:
-    """The rule that keeps the one group of a log at home; empty where it may leave."""
-    cluster = only(engine, log, replace(CARDS, limits=limits))
+def rule(cluster: home.Cluster) -> str:
+    """The rule that keeps a group at home; empty where it may leave."""
     return cluster.stays.rule if cluster.stays else ""
 
 
-def test_four_accounts_stay_and_five_may_leave(engine: engines.Engine) -> None:
-    four, five = Log(), Log()
-    four.campaign(0, accounts=4, cards=4)
-    five.campaign(0, accounts=5, cards=3)
-    assert stays(engine, four) == "R1"
-    assert stays(engine, five) == ""
-    assert stays(engine, five, replace(rules.SHIPPED, accounts=6)) == "R1"
+@pytest.mark.parametrize(
+    ("start", "stays"),
+    [
+        (FOUR, "R1"),
+        (FIVE, ""),
+        (FIRM, "R2"),  # two cards
+        (CROWD, ""),  # three
+        (SCHOOL, "R6"),  # new, at the hours of people
+        (METHODS, ""),  # the same, and it names a method
+        (JOB, "R6"),  # paced by a machine, and old
+    ],
+)
+def test_what_is_no_crowd_or_no_threat_stays(
+    measured: Mapping[int, home.Cluster], start: int, stays: str
+) -> None:
+    assert rule(measured[start]) == stays
 
 
-def test_a_firm_with_two_cards_stays_and_three_payers_may_leave(engine: engines.Engine) -> None:
-    firm, crowd = Log(), Log()
-    firm.campaign(0, cards=2)
-    crowd.campaign(0, cards=3)
-    assert stays(engine, firm) == "R2"
-    assert stays(engine, crowd) == ""
-    assert stays(engine, crowd, replace(rules.SHIPPED, payers=4)) == "R2"
+def test_a_member_may_be_stricter(engine: engines.Engine) -> None:
+    limits = replace(rules.SHIPPED, accounts=6, payers=4)
+    log = Log()
+    log.campaign(0, accounts=5, cards=5)
+    log.campaign(50, accounts=6, cards=3, name=2)
+    log.campaign(100, accounts=6, cards=4, name=3)
+    found = groups(engine, log, replace(CARDS, limits=limits)).clusters
+    assert {one.accounts[0]: rule(one) for one in found} == {0: "R1", 50: "R2", 100: ""}
 
 
-def test_a_school_stays_for_it_is_no_threat(engine: engines.Engine) -> None:
-    school = Log()
-    school.campaign(0)
-    school.rows["account_day"] = []
-    for account in range(12):
-        school.used(account, 0, flat=2, hours="0" * 8 + "9" * 8 + "0" * 8)
-    assert stays(engine, school) == "R6"
-    school.tagged("method", "rubric-grading", range(12))
-    assert stays(engine, school) == ""
-
-
-def test_old_accounts_of_a_machine_stay(engine: engines.Engine) -> None:
-    job = Log()
-    job.campaign(0)
-    job.rows["account"] = [(account, ago(400), True, True, "") for account in range(12)]
-    assert stays(engine, job) == "R6"
-
-
-def test_a_group_of_over_a_tenth_of_all_accounts_is_none(engine: engines.Engine) -> None:
+@pytest.mark.parametrize(("strangers", "code"), [(540, None), (539, "extract.giant")])
+def test_a_group_of_over_a_tenth_of_all_accounts_is_none(
+    engine: engines.Engine, strangers: int, code: str | None
+) -> None:
     log = Log()
     log.campaign(0, accounts=60, cards=6)
-    log.strangers(540)
-    assert stays(engine, log) == ""
-    log.rows["account"].pop()
-    cluster = only(engine, log)
-    assert cluster.stays is not None
-    assert cluster.stays.code == "extract.giant"
-    assert not cluster.is_found
+    log.strangers(strangers)
+    low = {**scorecard.START, "threshold": 100}
+    cluster = only(engine, log, replace(CARDS, card=low))
+    assert (cluster.stays.code if cluster.stays else None) == code
+    assert cluster.is_found is (code is None)
+
+
+def test_a_family_of_templates_ties_accounts_too(engine: engines.Engine) -> None:
+    log = Log()
+    log.strangers(3_000)
+    log.campaign(0)
+    log.campaign(50, name=2)
+    for template in (1, 2):
+        log.asks(template, (0, 1, 2, 50, 51, 52))
+    for template in range(10, 40):  # what others ask, so that meeting says something
+        log.asks(template, range(10_000 + template * 20, 10_020 + template * 20))
+    cluster = only(engine, log, home.Setup())
+    assert cluster.accounts == (*range(12), *range(50, 62))
+    assert cluster.row.templates == (1, 2)
+
+
+def test_documents_say_what_ties_and_what_counts() -> None:
+    card = dict(scorecard.START) | {"threshold": 99}
+    active = [
+        SimpleNamespace(id="a", version=1, detector=name, runs_on=runs_on, values=values)
+        for name, runs_on, values in (
+            ("scorecard", "both", card),
+            ("shared-token", "both", {"min": 4}),
+            ("template-family", "log", {}),
+            ("row-pair", "pool", {}),
+            ("pivot", "both", {}),
+            ("", "log", {}),
+        )
+    ]
+    setup = home.setup_of(active)  # type: ignore[arg-type] # as much of a document as it reads
+    assert setup.ties == (("shared-token", {"min": 4}), ("template-family", {}))
+    assert setup.card["threshold"] == 99
+    assert home.setup_of([]) == home.Setup(ties=())
 
 
 # --- the extract ---------------------------------------------------------------------------------
@@ -320,12 +351,18 @@ def busy() -> Log:
     return log
 
 
-def test_the_exchange_takes_what_home_makes(engine: engines.Engine) -> None:
-    found = drawn(engine, busy())
+@pytest.fixture(scope="module")
+def sent(engine: engines.Engine) -> home.Drawn:
+    """Its extract."""
+    return drawn(engine, busy())
+
+
+def test_the_exchange_takes_what_home_makes(sent: home.Drawn) -> None:
+    found = sent
     assert problems(found) == ()
     assert len(found.clusters) == schema.ROWS
-    sent = {number: found.clusters[number] for number in found.groups}
-    assert sorted(row.size for row in sent.values()) == ["10-29", "30-99"]  # and not the firm
+    real = {number: found.clusters[number] for number in found.groups}
+    assert sorted(row.size for row in real.values()) == ["10-29", "30-99"]  # and not the firm
 
 
 def test_an_empty_log_makes_an_extract_like_any(engine: engines.Engine) -> None:
@@ -334,17 +371,15 @@ def test_an_empty_log_makes_an_extract_like_any(engine: engines.Engine) -> None:
     assert found.groups == {}
 
 
-def test_equal_logs_and_keys_give_equal_rows(engine: engines.Engine) -> None:
-    one, again = drawn(engine, busy()), drawn(engine, busy())
-    assert one == again
+def test_equal_logs_and_keys_give_equal_rows(engine: engines.Engine, sent: home.Drawn) -> None:
     turned = busy()
     for rows in turned.rows.values():
         rows.reverse()
-    assert drawn(engine, turned) == one
+    assert drawn(engine, turned) == sent
 
 
-def test_the_templates_of_a_row_are_those_of_its_group(engine: engines.Engine) -> None:
-    found = drawn(engine, busy())
+def test_the_templates_of_a_row_are_those_of_its_group(sent: home.Drawn) -> None:
+    found = sent
     small = next(found.clusters[n] for n, group in found.groups.items()
                  if found.clusters[n].size == "10-29")  # fmt: skip
     named = {found.templates[number].bands for number in small.templates}
@@ -369,9 +404,11 @@ def test_only_the_best_300_leave(engine: engines.Engine) -> None:
     assert all(row.methods for row in rows.clusters)
 
 
-def test_a_cluster_has_one_name_for_a_quarter_and_moves_each_day(engine: engines.Engine) -> None:
+def test_a_cluster_has_one_name_for_a_quarter_and_moves_each_day(
+    engine: engines.Engine, sent: home.Drawn
+) -> None:
     log = busy()
-    today, before = drawn(engine, log), drawn(engine, log, day=1)
+    today, before = sent, drawn(engine, log, day=1)
     later = drawn(engine, log, keys=replace(KEYS, epoch="2027Q1"))
     other = drawn(engine, log, keys=replace(KEYS, secret=b"b" * 32))
     names = [

@@ -120,11 +120,16 @@ def test_two_findings_do_not_add_up(engine: engines.Engine) -> None:
     assert [hit.finding for hit in hits(engine, log, [one, both, other, both])] == ["XC-3", "XC-3"]
 
 
-@pytest.mark.parametrize(("users", "matches"), [(8, 8), (9, 0)])
+@pytest.mark.parametrize(
+    ("more", "users", "matches"),
+    [(11_000, 30, 30), (11_000, 31, 0), (0, 20, 20), (0, 21, 0)],
+)
 def test_a_template_of_two_in_a_thousand_says_nothing(
-    engine: engines.Engine, users: int, matches: int
+    engine: engines.Engine, more: int, users: int, matches: int
 ) -> None:
-    log = pair()  # 0.2 % of four thousand are eight
+    log = pair()  # 0.2 % of fifteen thousand are thirty; of four thousand twenty may be
+    for account in range(4_000, 4_000 + more):
+        log.account(account)
     log.asks(1, range(100, 100 + users))
     log.asks(2, range(100, 100 + users))
     released = Released("XC-1", templates=(near(1, 32), near(2, 32)))
