@@ -164,23 +164,32 @@ def signatures(texts: Sequence[str]) -> list[Signature | None]:
 
 
 def _batch(texts: Sequence[str]) -> list[Signature | None]:
+    made: list[Signature | None] = [None] * len(texts)
+    places, minima, _ = sketches(texts)
+    for number, row in zip(places, minima.tolist(), strict=True):
+        made[number] = tuple(row)
+    return made
+
+
+def sketches(texts: Sequence[str]) -> tuple[list[int], Array, list[Array]]:
+    """Where the texts stand that have a signature, theirs as rows, and their shingles.
+
+    With numpy only, and for some hundred texts at a time.
+    """
     each = [words(text) for text in texts]
     lengths = [len(one) for one in each]
     flat = numpy.fromiter(
         map(_words.__getitem__, chain.from_iterable(each)), dtype="uint64", count=sum(lengths)
     )
-    made: list[Signature | None] = [None] * len(texts)
     places = [number for number, length in enumerate(lengths) if length > 2]
     if not places:
-        return made
+        return [], numpy.empty((0, PERMUTATIONS), dtype="uint32"), []
     begins = list(accumulate(lengths, initial=0))
     # Three neighbours, but not across the end of a text.
     kept = [numpy.arange(begins[one], begins[one + 1] - 2) for one in places]
     starts = list(accumulate((len(one) for one in kept[:-1]), initial=0))
-    minima = _minima(_mixed_many(flat)[numpy.concatenate(kept)], starts)
-    for number, row in zip(places, minima.tolist(), strict=True):
-        made[number] = tuple(row)
-    return made
+    mixed = _mixed_many(flat)[numpy.concatenate(kept)]
+    return places, _minima(mixed, starts), numpy.split(mixed, starts[1:])
 
 
 def _mixed_many(flat: Array) -> Array:
