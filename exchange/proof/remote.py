@@ -38,9 +38,9 @@ class Remote:
         """The answer to a GET; refused unless it is 200."""
         return self._ask("GET", path, None, accept)
 
-    def post(self, path: str, body: bytes) -> bytes:
-        """The answer to a POST; refused unless it is 200."""
-        return self._ask("POST", path, body, "*/*")
+    def post(self, path: str, body: bytes, *, media: str = "") -> bytes:
+        """The answer to a POST; refused unless it was taken (200 or 202)."""
+        return self._ask("POST", path, body, "*/*", media=media)
 
     def text(self, path: str) -> str:
         """The same as text."""
@@ -102,11 +102,13 @@ class Remote:
                 return
             query["next"] = str(page.get("next", ""))
 
-    def _ask(self, method: str, path: str, body: bytes | None, accept: str) -> bytes:
+    def _ask(
+        self, method: str, path: str, body: bytes | None, accept: str, *, media: str = ""
+    ) -> bytes:
         status, answer = 0, b""
         for pause in (*_PAUSES, None):
             try:
-                status, answer = self._once(method, path, body, accept)
+                status, answer = self._once(method, path, body, accept, media=media)
             except ssl.SSLError as error:
                 raise Refused("exchange.tls", f"No trust: {type(error).__name__}.") from None
             except (OSError, http.client.HTTPException) as error:
@@ -114,16 +116,20 @@ class Remote:
             if pause is None or status not in (0, *_AWAY):
                 break
             self.pause(pause)
-        if status == http.HTTPStatus.OK:
+        if status in (http.HTTPStatus.OK, http.HTTPStatus.ACCEPTED):
             return answer
         if status in (0, *_AWAY):
             what = answer.decode() if status == 0 else str(status)
             raise Refused(UNREACHED, f"The exchange does not answer: {what}.", path)
         raise _refusal(status, answer, path)
 
-    def _once(self, method: str, path: str, body: bytes | None, accept: str) -> tuple[int, bytes]:
+    def _once(
+        self, method: str, path: str, body: bytes | None, accept: str, *, media: str
+    ) -> tuple[int, bytes]:
         connection = self._connection()
         headers = {"Authorization": f"Bearer {self.credential}", "Accept": accept}
+        if media:
+            headers["Content-Type"] = media
         try:
             connection.request(method, path, body=body, headers=headers)
             answer = connection.getresponse()  # a redirect is not followed

@@ -361,7 +361,7 @@ def _tokenise(options: argparse.Namespace) -> int:
         door = Exchange("", "")
     else:
         door = exchange(options)
-        run = _scoped(options, door.offer(), values, spelled)
+        run = scoped(options, door.offer(), values, spelled)
     heading = Sheet(sys.stdout, run.made, run.circle, options.tokens_only).heading
     before = done_before(options.out, heading, values) if options.resume else []
     run.known.update(zip(spelled, before, strict=False))
@@ -397,9 +397,10 @@ def _values(options: argparse.Namespace) -> list[str]:
         raise Usage("usage.values", "The file of values cannot be read.") from None
 
 
-def _scoped(
+def scoped(
     options: argparse.Namespace, offer: Answer, values: Sequence[str], spelled: Sequence[str]
 ) -> Run:
+    """A run within what the exchange offers: `kind`, `circle` and `epoch` are the options."""
     try:
         same = offer["scheme"] == oprf.SCHEME
         same = same and offer["kinds"].get(options.kind) == oprf.NORMALISATIONS[options.kind]
