@@ -1,0 +1,293 @@
+"""From prompts to templates: near-duplicates of a day, and what at least half of them share.
+
+Of a prompt only numbers stay: its bands and shingles (`indicators.stix.fingerprints`), in two
+temporary files that are read in columns, so that ten million prompts need little memory. No text
+of a prompt is ever written.
+"""
+
+import json
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from indicators.stix import fingerprints
+
+MOST = 8  # prompts of one account and day
+CHUNK = 512  # texts at a time
+SAMPLED = 64  # prompts of a group that its consensus is made of
+_SLOTS = 1 << 24
+_PART = 1 << 20
+_SAME = 8  # templates with an equal band that are looked at
+_EXPECTED = ("system", "user", "developer")
+_SAID = ("content", "text", "parts")
+
+# numpy is not typed here.
+Array = Any
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A template as it is kept at home: its signature in clear numbers."""
+
+    template: int
+    signature: tuple[int, ...]
+    length: int  # words, about
+    languages: str
+
+    @property
+    def bands(self) -> tuple[bytes, ...]:
+        """The 32 bands, in clear: they never leave home."""
+        return fingerprints.bands(self.signature)
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """What a day's prompts came to: who used which template, and templates not known before."""
+
+    accounts: Array  # as they were given
+    days: Array
+    templates: Array
+    made: tuple[Template, ...]
+
+
+def text_of(prompt: str) -> str:
+    """What was asked: of messages in JSON the system's and the last of the user's."""
+    if prompt[:1] not in ("[", "{"):
+        return prompt
+    try:
+        value = json.loads(prompt)
+    except (ValueError, RecursionError):
+        return prompt
+    messages = value if isinstance(value, list) else [value]
+    asked: dict[str, str] = {}
+    for message in messages:
+        if isinstance(message, dict):
+            role = str(message.get("role", "user"))
+            if role in _EXPECTED:
+                asked[role] = " ".join(_strings(message))
+    return "\n".join(text for text in asked.values() if text)
+
+
+def _strings(value: object, depth: int = 0) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif depth < len(_EXPECTED) + 1 and isinstance(value, list):
+        for one in value:
+            yield from _strings(one, depth + 1)
+    elif depth < len(_EXPECTED) + 1 and isinstance(value, dict):
+        for name in _SAID:
+            if name in value:
+                yield from _strings(value[name], depth + 1)
+
+
+class Sketchbook:
+    """The prompts of a day or some days, as numbers in two files that end with it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._bands: IO[bytes] = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed by `close`
+        self._shingles: IO[bytes] = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - as above
+        self._chunks: list[int] = []
+        self._lengths: list[Array] = []
+        self._accounts: list[Array] = []
+        self._days: list[Array] = []
+        # Where the prompts of each chunk begin: among all, and in the file of shingles.
+        self._begins: list[int] = []
+        self._places: list[int] = []
+        self._written = 0
+        self.count = 0  # of prompts that have a fingerprint
+        self._taken: Array = np.zeros(_SLOTS, dtype=np.uint8)
+        self.too_short = 0
+
+    def close(self) -> None:
+        """Let go of the files."""
+        self._bands.close()
+        self._shingles.close()
+
+    def take(self, accounts: Array, days: Array, prompts: Sequence[str]) -> None:
+        """Fingerprint these, but no more than eight of one account and day."""
+        keep = self._allowed(accounts, days)
+        accounts, days = accounts[keep], days[keep]
+        texts = [text_of(prompts[place]) for place in keep]
+        for start in range(0, len(texts), CHUNK):
+            places, minima, shingles = fingerprints.sketches(texts[start : start + CHUNK])
+            self.too_short += len(texts[start : start + CHUNK]) - len(places)
+            if not places:
+                continue
+            rows = start + np.array(places)
+            self._accounts.append(accounts[rows])
+            self._days.append(days[rows].astype(np.int32))
+            lengths = np.array([len(one) for one in shingles], dtype=np.uint16)
+            self._begins.append(self.count)
+            self._places.append(self._written)
+            self._written += int(lengths.sum(dtype=np.int64))
+            self._lengths.append(lengths)
+            self._chunks.append(len(places))
+            self.count += len(places)
+            self._bands.write(np.ascontiguousarray(_hashed(minima).T).tobytes())
+            self._shingles.write(np.concatenate(shingles).tobytes())
+
+    def used(self, known: Sequence[Template], *, next_number: int) -> Used:
+        """Which prompt is of which template, known or made of at least eight prompts here."""
+        count = self.count
+        if not count:
+            none: Array = np.empty(0, dtype=np.int64)
+            return Used(none, none, none, ())
+        templates: Array = np.full(count, -1, dtype=np.int64)
+        self._matched(known, templates)
+        made: list[Template] = []
+        for members in _groups(self._leaders(templates)):
+            template = self._made(members, number=next_number + len(made))
+            if template is not None and not any(_is_near(template, one) for one in made):
+                made.append(template)
+        self._matched(made, templates)
+        rows = np.flatnonzero(templates >= 0)
+        accounts, days = np.concatenate(self._accounts), np.concatenate(self._days)
+        return Used(accounts[rows], days[rows], templates[rows], tuple(made))
+
+    def _allowed(self, accounts: Array, days: Array) -> list[int]:
+        """The places of those that are not yet too many of their account and day."""
+        # Two accounts in one slot may lose a prompt; nobody gains one.
+        slots = (accounts.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)) ^ days.astype(
+            np.uint64
+        ) * np.uint64(0xBF58476D1CE4E5B9)
+        slots = (slots >> np.uint64(40)).astype(np.int64)
+        keep = []
+        for place, slot in enumerate(slots.tolist()):
+            if self._taken[slot] < MOST:
+                self._taken[slot] += 1
+                keep.append(place)
+        return keep
+
+    def _parts(self, band: int, free: Array) -> Iterator[tuple[Array, Array]]:
+        """One band of the free prompts, in parts of which no two have a value in common."""
+        self._bands.flush()
+        column: Array = np.empty(self.count, dtype=np.uint64)
+        at = 0
+        for size in self._chunks:
+            self._bands.seek((at * fingerprints.BANDS + band * size) * 8)
+            column[at : at + size] = np.frombuffer(self._bands.read(size * 8), dtype=np.uint64)
+            at += size
+        parts = 1 + self.count // _PART
+        for part in range(parts):
+            rows: Array = np.flatnonzero(free & (column % np.uint64(parts) == part)).astype(
+                np.int32
+            )
+            if len(rows):
+                yield rows, column[rows]
+
+    def _matched(self, known: Sequence[Template], templates: Array) -> None:
+        """Give each prompt without one the first template that shares two bands with it."""
+        if not known:
+            return
+        numbers = np.array([one.template for one in known], dtype=np.int64)
+        hashed = _hashed(np.array([one.signature for one in known], dtype=np.uint32))
+        once: Array = np.empty(0, dtype=np.uint64)
+        for band in range(fingerprints.BANDS):
+            order = np.argsort(hashed[:, band], kind="stable")
+            values = hashed[order, band]
+            pairs = []
+            for rows, column in self._parts(band, templates < 0):
+                left: Array = np.searchsorted(values, column, "left")
+                right = np.searchsorted(values, column, "right")
+                for step in range(min(_SAME, int((right - left).max(initial=0)))):
+                    hit = np.flatnonzero(left + step < right)
+                    pairs.append(_paired(rows[hit], order[left[hit] + step]))
+            twice, once = _again(once, pairs)
+            rows, which = _unpaired(twice)
+            templates[rows[::-1]] = numbers[which[::-1]]  # of several the one known longest
+            once = once[templates[_unpaired(once)[0]] < 0]
+
+    def _leaders(self, templates: Array) -> Array:
+        """For each prompt without a template one that shares two bands with it, or itself."""
+        leader = np.where(templates < 0, np.arange(len(templates), dtype=np.int32), np.int32(-1))
+        led = templates >= 0
+        once: Array = np.empty(0, dtype=np.uint64)
+        for band in range(fingerprints.BANDS):
+            pairs = []
+            for rows, column in self._parts(band, ~led):
+                order = np.argsort(column, kind="stable")
+                values = column[order]
+                begins = np.concatenate([[True], values[1:] != values[:-1]])
+                first = order[np.flatnonzero(begins)][np.cumsum(begins) - 1]
+                inside = ~begins
+                pairs.append(_paired(rows[order[inside]], rows[first[inside]]))
+            twice, once = _again(once, pairs)
+            behind, ahead = _unpaired(twice)
+            leader[behind[::-1]] = ahead[::-1]
+            led[behind] = True
+            once = once[~led[_unpaired(once)[0]]]
+        return np.where(leader >= 0, leader[leader], leader)  # whose leader is led itself
+
+    def _made(self, members: Array, *, number: int) -> Template | None:
+        """A template of these prompts, if they have enough in common."""
+        step = max(1, len(members) // SAMPLED)
+        chosen = members[::step][:SAMPLED]
+        shingles = [self._shingles_of(int(one)).tolist() for one in chosen]
+        common = fingerprints.consensus(shingles)
+        signature = fingerprints.signature(common) if common else None
+        if common is None or signature is None:
+            return None
+        return Template(number, signature, len(common) + 2, "")
+
+    def _shingles_of(self, row: int) -> Array:
+        self._shingles.flush()
+        chunk = int(np.searchsorted(self._begins, row, "right")) - 1
+        lengths = self._lengths[chunk]
+        inside = row - self._begins[chunk]
+        at = self._places[chunk] + int(lengths[:inside].sum(dtype=np.int64))
+        self._shingles.seek(at * 4)
+        return np.frombuffer(self._shingles.read(int(lengths[inside]) * 4), dtype=np.uint32)
+
+
+def bands_of(known: Sequence[Template]) -> Mapping[int, tuple[bytes, ...]]:
+    """The bands of each template by its number."""
+    return {one.template: one.bands for one in known}
+
+
+def _is_near(one: Template, other: Template) -> bool:
+    return fingerprints.is_near(one.bands, other.bands)
+
+
+def _groups(leaders: Array) -> Iterator[Array]:
+    """The prompts of each leader, where there are enough of them."""
+    order = np.argsort(leaders, kind="stable")
+    values = leaders[order]
+    starts = np.flatnonzero(np.concatenate([[True], values[1:] != values[:-1]]))
+    for begin, end in zip(starts, [*starts[1:], len(values)], strict=True):
+        if end - begin >= fingerprints.PROMPTS and values[begin] >= 0:
+            yield order[begin:end]
+
+
+def _paired(rows: Array, others: Array) -> Array:
+    return rows.astype(np.uint64) << np.uint64(32) | others.astype(np.uint64)
+
+
+def _unpaired(pairs: Array) -> tuple[Array, Array]:
+    rows = (pairs >> np.uint64(32)).astype(np.int64)
+    return rows, (pairs & np.uint64(0xFFFFFFFF)).astype(np.int64)
+
+
+def _again(once: Array, pairs: Sequence[Array]) -> tuple[Array, Array]:
+    """The pairs that come for the second time, and those that came once so far; both in order."""
+    every = np.concatenate([once, *pairs])
+    every.sort()
+    first = np.concatenate([[True], every[1:] != every[:-1]]) if len(every) else every > 0
+    twice = np.unique(every[~first])
+    return twice, every[first]
+
+
+def _hashed(minima: Array) -> Array:
+    """Each band of four minima as one number."""
+    lanes = (
+        np.ascontiguousarray(minima).reshape(len(minima), fingerprints.BANDS, 4).astype(np.uint64)
+    )
+    with np.errstate(over="ignore"):
+        state = lanes[:, :, 0]
+        for lane in range(1, 4):
+            state = (state ^ (state >> np.uint64(29))) * np.uint64(0xBF58476D1CE4E5B9)
+            state = state * np.uint64(0x9E3779B97F4A7C15) + lanes[:, :, lane]
+        return state ^ (state >> np.uint64(31))
