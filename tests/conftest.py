@@ -8,9 +8,10 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import django
 import pytest
@@ -57,3 +58,67 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"shared data not here: {folder}")
     return folder
+
+
+# What is installed with an extra only, by the name it is imported under.
+EXTRAS = {
+    "duckdb": "pool",
+    "ibis": "pool",
+    "numpy": "pool",
+    "pyarrow": "pool",
+    "scipy": "pool",
+    "sigma": "pool",
+    "rensa": "extract",
+    "chdb": "clickhouse",
+    "pyspark": "spark",
+}
+
+
+class ModuleOfAnExtra(pytest.Module):
+    """A file of tests that says which extra it misses, where one is not installed."""
+
+    def collect(self) -> Iterable[pytest.Item | pytest.Collector]:
+        """Its tests, or a skip."""
+        try:
+            return super().collect()
+        except self.CollectError as fault:
+            missing = fault.__cause__
+            name = missing.name if isinstance(missing, ModuleNotFoundError) else None
+            extra = EXTRAS.get((name or "").split(".")[0])
+            if extra is None or os.environ.get("CI") == "true":
+                raise
+            pytest.skip(f"the extra {extra!r} is not installed", allow_module_level=True)
+
+
+def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> pytest.Module:
+    """Every file of tests may need an extra."""
+    return ModuleOfAnExtra.from_parent(parent, path=module_path)
+
+
+@pytest.fixture(scope="session")
+def clickhouse() -> Iterator[Any]:
+    """ClickHouse for a member's log: one for all tests, as there can be one in a process."""
+    yield from _engine("clickhouse")
+
+
+@pytest.fixture(scope="session")
+def spark() -> Iterator[Any]:
+    """Spark for a member's log: it takes seconds to start."""
+    # Many short queries: what Java's second compiler gains never comes back.
+    options = "--driver-java-options -XX:TieredStopAtLevel=1 pyspark-shell"
+    os.environ.setdefault("PYSPARK_SUBMIT_ARGS", options)
+    yield from _engine("spark")
+
+
+def _engine(name: str) -> Iterator[Any]:
+    from exchange.proof.refused import Refused  # noqa: PLC0415 - beside what needs the extra
+    from indicators.detection import engines  # noqa: PLC0415 - needs the extra
+
+    with ExitStack() as stack:
+        try:
+            engine = stack.enter_context(engines.connect(name, engines.Limits(threads=1)))
+        except Refused as refused:
+            if os.environ.get("CI") == "true":
+                pytest.fail(refused.sentence)
+            pytest.skip(refused.sentence)
+        yield engine

@@ -1,4 +1,4 @@
-"""One small interface to the engines: load tables, keep stages, run.
+"""One small interface to DuckDB, ClickHouse (chDB) and Spark: load tables, keep stages, run.
 
 An expression is Ibis over tables known by name; each engine gets it as SQL of its own dialect. What
 an engine gives back is typed by the expression and ordered by all its columns, so that the same
@@ -17,7 +17,7 @@ from indicators.detection.arrow import Arrow, Table, Types
 MEMORY = 1 << 30
 THREADS = 2
 # Engine: the extra that brings it.
-EXTRAS = {"duckdb": "pool"}
+EXTRAS = {"duckdb": "pool", "clickhouse": "clickhouse", "spark": "spark"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +70,18 @@ def _starter(name: str) -> Callable[..., AbstractContextManager[Engine]]:
     if name not in EXTRAS:
         raise Refused("engine.unknown", f"An engine is one of {', '.join(EXTRAS)}.", "engine")
     try:
-        from indicators.detection.duck import running  # noqa: PLC0415 - as said above
+        if name == "clickhouse":
+            from indicators.detection import clickhouse  # noqa: PLC0415 - as said above
+
+            return clickhouse.running
+        if name == "spark":
+            from indicators.detection import spark  # noqa: PLC0415 - as said above
+
+            return spark.running
+        from indicators.detection import duck  # noqa: PLC0415 - as said above
     except ImportError:
         sentence = (
             f"The engine {name} is not installed: install the extra {EXTRAS[name]!r} of weir."
         )
         raise Refused("engine.missing", sentence, "engine") from None
-    return running
+    return duck.running
