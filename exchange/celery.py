@@ -16,7 +16,7 @@ from exchange import telemetry
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "exchange.settings")
 
 # What takes a moment has a queue and a worker of its own, and never waits for what takes minutes.
-QUEUES = ("quick", "render", "deliver", "mail")
+QUEUES = ("quick", "render", "deliver", "mail", "pool")
 HINT_SECONDS = 30  # an older hint says nothing that the sweep has not found by then
 
 log = structlog.get_logger()
@@ -52,6 +52,7 @@ app.conf.beat_schedule = {
         ("let_go", 60.0, "render"),
         ("answers", 10.0, "render"),
         ("look_back", 60.0, "render"),
+        ("show_extracts", 10.0, "pool"),
     )
 }
 

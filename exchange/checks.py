@@ -8,7 +8,7 @@ from django.core.checks import CheckMessage, Error, Warning
 
 from exchange.policy import clocks
 
-KEYS = ("WRAPPING_KEY", "INDEX_KEY", "TOKEN_KEY", "LEDGER_SLOT_KEY")
+KEYS = ("WRAPPING_KEY", "INDEX_KEY", "TOKEN_KEY", "LEDGER_SLOT_KEY", "POOL_KEY")
 
 
 def keys_differ(app_configs: Sequence[AppConfig] | None, **_: object) -> list[CheckMessage]:
@@ -42,4 +42,8 @@ def safe_to_serve(app_configs: Sequence[AppConfig] | None, **_: object) -> list[
     if settings.DATABASE_ROLE == "web" and (settings.SIGNER_LEDGER or settings.SIGNER_BUNDLE):
         hint = "Give SIGNER_LEDGER to the sequencer and SIGNER_BUNDLE to the workers only."
         found.append(Warning("The web server holds signing keys.", hint=hint, id="weir.W003"))
+    if settings.DATABASE_ROLE == "web" and settings.POOL_KEY:
+        hint = "Give POOL_KEY to the worker of the queue `pool` only."
+        text = "The web server could open what members send to the pool."
+        found.append(Warning(text, hint=hint, id="weir.W004"))
     return found

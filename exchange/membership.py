@@ -12,7 +12,7 @@ from uuid import UUID
 
 from django.db import connection, transaction
 
-from exchange import audiences, ledger, release
+from exchange import audiences, ledger, pool, release
 from exchange.celery import nudge
 from exchange.proof.refused import Forbidden, NotFound, Refused
 from members import onboarding
@@ -130,6 +130,7 @@ def leave(principal: Principal, member_id: UUID, *, reason: str, now: datetime) 
     with acting(principal.acting()):
         onboarding.leave(row, by=principal, now=now)
         _end(row.id, for_ever=True)
+        pool.forget(row.id, now=now)
         _record(principal, row.id, "left", reason=reason, now=now)
 
 

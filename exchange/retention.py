@@ -13,7 +13,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db import connection, transaction
 
-from exchange import erasure, ledger, legalholds
+from exchange import erasure, ledger, legalholds, pool
 from exchange.models import LedgerCheckpoint, Preview, Rendition, RetentionRun
 from exchange.policy import clocks
 from exchange.policy.clocks import Clock
@@ -156,6 +156,8 @@ def _due(name: str, before: datetime, most: int) -> list[tuple[str, object]]:
     if name == "token-calls":
         sql = "SELECT weir_old_token_use(%s, %s, false)"
         return [("use", before)] * int(_column(sql, [before, most])[0])
+    if name == "extracts":
+        return [("extract", pk) for pk in pool.due(before=before, most=most)]
     found: list[tuple[str, object]] = []
     for table, time, parties in _ROWS[name]:
         sql = _DUE.format(table=table, time=time, parties=parties)
@@ -206,6 +208,11 @@ def _take_token_use(name: str, due: Sequence[tuple[str, object]], now: datetime)
     ledger.record("decision", slots={"audit": fields}, now=now)
 
 
+def _take_extracts(name: str, due: Sequence[tuple[str, object]], now: datetime) -> None:
+    """The keys of these days, and what they opened; each member is told, in its own slot."""
+    pool.erase([UUID(str(pk)) for _, pk in due], now=now)
+
+
 def _take_originals(name: str, due: Sequence[tuple[str, object]], now: datetime) -> None:
     """The originals of these contributions; each contributor is told, in its own slot."""
     for contribution in Contribution.objects.filter(pk__in=[pk for _, pk in due]):
@@ -240,4 +247,5 @@ _TAKE: Mapping[str, Callable[[str, Sequence[tuple[str, object]], datetime], None
     "renditions": _take_renditions,
     "previews": _take_previews,
     "token-calls": _take_token_use,
+    "extracts": _take_extracts,
 }

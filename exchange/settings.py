@@ -67,6 +67,10 @@ def _key(name: str, value: str) -> bytes:
     return key
 
 
+def _key_if_any(name: str, value: str) -> bytes:
+    return _key(name, value) if value else b""
+
+
 def _base_url(value: str) -> str:
     parts = urlsplit(value)
     is_bare = not (parts.path.strip("/") or parts.query or parts.fragment or parts.username)
@@ -160,6 +164,9 @@ WRAPPING_KEY = _key("WRAPPING_KEY", secret("WRAPPING_KEY", default=_CONTENT_KEY)
 INDEX_KEY = _key("INDEX_KEY", secret("INDEX_KEY", default=_CONTENT_KEY))
 TOKEN_KEY = _key("TOKEN_KEY", secret("TOKEN_KEY", default=_CONTENT_KEY))
 LEDGER_SLOT_KEY = _key("LEDGER_SLOT_KEY", secret("LEDGER_SLOT_KEY"))
+# The pool's: what is sealed with the public one is opened by the worker of the queue `pool` alone.
+POOL_KEY = _key_if_any("POOL_KEY", secret("POOL_KEY", default=""))
+POOL_PUBLIC_KEY = _key_if_any("POOL_PUBLIC_KEY", text("POOL_PUBLIC_KEY", default=""))
 SIGNER_BUNDLE = text("SIGNER_BUNDLE", default="")
 SIGNER_DELIVERY = text("SIGNER_DELIVERY", default="")
 SIGNER_LEDGER = text("SIGNER_LEDGER", default="")
@@ -213,6 +220,8 @@ RETENTION = _days("RETENTION", text("RETENTION", default=""))
 TOKEN_QUOTA = number("TOKEN_QUOTA", default=20_000)
 TOKEN_QUOTA_NEW = number("TOKEN_QUOTA_NEW", default=2_000)
 TOKEN_NEW_DAYS = number("TOKEN_NEW_DAYS", default=30)
+# The same for a credential that sends extracts too, counted apart; of new members in proportion
+EXTRACT_TOKEN_QUOTA = number("EXTRACT_TOKEN_QUOTA", default=200_000)
 
 INSTALLED_APPS = [
     "django.contrib.auth",

@@ -19,6 +19,7 @@ from exchange import (
     mail,
     persons,
     policies,
+    pool,
     recall,
     release,
     reminders,
@@ -197,6 +198,13 @@ def let_go() -> None:
     """What newcomers are let have, and what is released again under a loosened policy."""
     backfill.work(now=timezone.now())
     again.work(now=timezone.now())
+
+
+@app.task(name="exchange.tasks.show_extracts", soft_time_limit=280, time_limit=300)
+def show_extracts() -> None:
+    """Put in words what members ask to see of their own extracts; drop what was shown."""
+    pool.make(now=timezone.now())
+    pool.clear(now=timezone.now())
 
 
 @app.task(name="exchange.tasks.calendar")

@@ -39,6 +39,20 @@ _PATIENCE = "5s"
 
 
 @dataclass(frozen=True, slots=True)
+class _Lane:
+    """What a credential asks for, counted for itself: the columns of a day."""
+
+    used: str
+    refused: str
+    is_extracts: bool
+
+
+_VALUES = _Lane("used", "refused", is_extracts=False)
+# Credentials that send extracts: a whole log's cards and devices, day by day.
+_EXTRACTS = _Lane("extracted", "extract_refused", is_extracts=True)
+
+
+@dataclass(frozen=True, slots=True)
 class Evaluated:
     """The points in the order of the question, and what the day has left."""
 
@@ -111,6 +125,7 @@ class Use:
     quota: Quota
     calls: tuple[Call, ...]
     alarms: tuple[Alarm, ...]
+    extracts: Quota
 
 
 def evaluate(
@@ -126,7 +141,9 @@ def evaluate(
     if seat is None:
         raise NotFound
     _check(epoch, blinded, now=now)  # 2, 3
-    quota = _charge(member, principal.credential_id, (circle_id, epoch, len(blinded)), now=now)  # 4
+    lane = _lane(principal)
+    asked = (circle_id, epoch, len(blinded))
+    quota = _charge(lane, member, principal.credential_id, asked, now=now)  # 4
     scope = tokens.key_for(settings.TOKEN_KEY, str(circle_id), epoch)
     multiply = oprf.multiplier(scope.k)
     made = []
@@ -141,7 +158,7 @@ def evaluate(
 def offer(principal: Principal, *, now: datetime) -> Offer:
     """Circles, quarters, and what is left of the day's quota."""
     member = _asking(principal)
-    return Offer(_seats(member), _quarters(now), _quota(member, now=now))
+    return Offer(_seats(member), _quarters(now), _quota(_lane(principal), member, now=now))
 
 
 def use(principal: Principal, *, now: datetime) -> Use:
@@ -154,7 +171,9 @@ def use(principal: Principal, *, now: datetime) -> Use:
         Call(row.at, row.credential.name, row.circle.name, row.epoch, row.count, row.is_charged)
         for row in rows.order_by("-at", "-id")[:PAGE]
     )
-    return Use(_quota(member, now=now), calls, _alarms(now, member_id=member.id))
+    day = TokenDay.objects.filter(member=member, day=_day(now)).first()
+    values, extracts = (_quota_of(one, member, day, now=now) for one in (_VALUES, _EXTRACTS))
+    return Use(values, calls, _alarms(now, member_id=member.id), extracts)
 
 
 def alarms(principal: Principal, *, now: datetime) -> tuple[Alarm, ...]:
@@ -222,18 +241,25 @@ def _check(epoch: str, blinded: Sequence[bytes], *, now: datetime) -> None:
 # --- the quota -----------------------------------------------------------------------------------
 
 
-def _quota(member: Member, *, now: datetime) -> Quota:
+def _lane(principal: Principal) -> _Lane:
+    return _EXTRACTS if principal.may("send-extracts") else _VALUES
+
+
+def _quota(lane: _Lane, member: Member, *, now: datetime) -> Quota:
     row = TokenDay.objects.filter(member=member, day=_day(now)).first()
-    return _quota_of(member, row, now=now)
+    return _quota_of(lane, member, row, now=now)
 
 
-def _quota_of(member: Member, row: TokenDay | None, *, now: datetime) -> Quota:
+def _quota_of(lane: _Lane, member: Member, row: TokenDay | None, *, now: datetime) -> Quota:
     is_new = now < member.joined_at + timedelta(days=settings.TOKEN_NEW_DAYS)
-    per_day = (
-        min(settings.TOKEN_QUOTA_NEW, settings.TOKEN_QUOTA) if is_new else settings.TOKEN_QUOTA
-    )
+    known = settings.TOKEN_QUOTA
+    per_day = min(settings.TOKEN_QUOTA_NEW, known) if is_new else known
+    if lane.is_extracts:
+        # A new member has the same part of it as of the other.
+        per_day = settings.EXTRACT_TOKEN_QUOTA * per_day // max(1, known)
     renews_at = datetime.combine(_day(now) + timedelta(days=1), time(), UTC)
-    used, refused = (row.used, row.refused) if row else (0, 0)
+    used = getattr(row, lane.used) if row else 0
+    refused = getattr(row, lane.refused) if row else 0
     return Quota(per_day, used, refused, renews_at, is_new)
 
 
@@ -242,10 +268,15 @@ def _day(now: datetime) -> date:
 
 
 def _charge(
-    member: Member, credential_id: UUID, asked: tuple[UUID, str, int], *, now: datetime
+    lane: _Lane,
+    member: Member,
+    credential_id: UUID,
+    asked: tuple[UUID, str, int],
+    *,
+    now: datetime,
 ) -> Quota:
     """Take the batch from the day's quota, or refuse it whole; either way the call is written."""
-    quota, is_charged = _take(member, credential_id, asked, now=now)
+    quota, is_charged = _take(lane, member, credential_id, asked, now=now)
     if not is_charged:
         raise Refused(
             "token.quota",
@@ -257,12 +288,17 @@ def _charge(
 
 
 def _take(
-    member: Member, credential_id: UUID, asked: tuple[UUID, str, int], *, now: datetime
+    lane: _Lane,
+    member: Member,
+    credential_id: UUID,
+    asked: tuple[UUID, str, int],
+    *,
+    now: datetime,
 ) -> tuple[Quota, bool]:
     circle_id, epoch, count = asked
     try:
         with transaction.atomic():
-            quota, is_charged = _update(member, count, now=now)
+            quota, is_charged = _update(lane, member, count, now=now)
             TokenCall.objects.bulk_create(
                 [
                     TokenCall(
@@ -276,7 +312,7 @@ def _take(
                     )
                 ]
             )
-            _raise_alarms(member, quota, is_charged=is_charged, now=now)
+            _raise_alarms(lane, member, quota, is_charged=is_charged, now=now)
     except OperationalError as error:
         if not isinstance(error.__cause__, LockNotAvailable):
             raise
@@ -286,7 +322,7 @@ def _take(
     return quota, is_charged
 
 
-def _update(member: Member, count: int, *, now: datetime) -> tuple[Quota, bool]:
+def _update(lane: _Lane, member: Member, count: int, *, now: datetime) -> tuple[Quota, bool]:
     # The row stays locked until the answer is made: a member's batches come one after the other,
     # so that none fills the server. Nobody waits for long.
     with connection.cursor() as cursor:
@@ -294,20 +330,24 @@ def _update(member: Member, count: int, *, now: datetime) -> tuple[Quota, bool]:
     day = _day(now)
     TokenDay.objects.bulk_create([TokenDay(member=member, day=day)], ignore_conflicts=True)
     rows = TokenDay.objects.filter(member=member, day=day)
-    per_day = _quota_of(member, None, now=now).per_day
-    charged = rows.filter(used__lte=per_day - count).update(used=F("used") + count)
+    per_day = _quota_of(lane, member, None, now=now).per_day
+    within = rows.filter(**{f"{lane.used}__lte": per_day - count})
+    charged = within.update(**{lane.used: F(lane.used) + count})
     if not charged:
-        rows.update(refused=F("refused") + count)
-    return _quota_of(member, rows.get(), now=now), bool(charged)
+        rows.update(**{lane.refused: F(lane.refused) + count})
+    return _quota_of(lane, member, rows.get(), now=now), bool(charged)
 
 
-def _raise_alarms(member: Member, quota: Quota, *, is_charged: bool, now: datetime) -> None:
+def _raise_alarms(
+    lane: _Lane, member: Member, quota: Quota, *, is_charged: bool, now: datetime
+) -> None:
     kinds = []
     if not is_charged:
         kinds.append(TokenAlarm.Kind.QUOTA)
-    if quota.used * SHARE >= quota.per_day:
+    # An extractor asks for the better part of its quota on any day.
+    if quota.used * SHARE >= quota.per_day and not lane.is_extracts:
         kinds.append(TokenAlarm.Kind.SHARE)
-    if quota.used >= GROWTH_FROM and _is_sudden(member, quota.used, now=now):
+    if quota.used >= GROWTH_FROM and _is_sudden(lane, member, quota.used, now=now):
         kinds.append(TokenAlarm.Kind.GROWTH)
     if kinds:
         count_one("token-alarms", len(kinds))
@@ -317,11 +357,11 @@ def _raise_alarms(member: Member, quota: Quota, *, is_charged: bool, now: dateti
         )
 
 
-def _is_sudden(member: Member, used: int, *, now: datetime) -> bool:
+def _is_sudden(lane: _Lane, member: Member, used: int, *, now: datetime) -> bool:
     day = _day(now)
     before = TokenDay.objects.filter(
-        member=member, day__gte=day - USUAL_DAYS, day__lt=day, used__gt=0
-    ).aggregate(days=Count("id"), usual=Avg("used"))
+        member=member, day__gte=day - USUAL_DAYS, day__lt=day, **{f"{lane.used}__gt": 0}
+    ).aggregate(days=Count("id"), usual=Avg(lane.used))
     return bool(before["days"] >= FEWEST_USUAL_DAYS and used > GROWTH * before["usual"])
 
 
@@ -340,6 +380,8 @@ def _alarms(now: datetime, *, member_id: UUID | None = None) -> tuple[Alarm, ...
     made = []
     for one in found:
         row = days.get((one.member_id, one.day))
-        numbers = (row.used, row.refused) if row else (None, None)
+        numbers = (
+            (row.used + row.extracted, row.refused + row.extract_refused) if row else (None, None)
+        )
         made.append(Alarm(one.member.name, one.day, one.kind, one.at, *numbers))
     return tuple(made)

@@ -10,7 +10,7 @@ from django.db import models
 
 TLP_LEVELS = ["clear", "green", "amber", "amber+strict", "red"]
 ROLES = ["analyst", "officer", "counsel", "administrator", "operator"]
-SCOPES = ["taxii-read", "taxii-write", "api-read", "api-write", "ledger-read", "tokens"]
+SCOPES = ["taxii-read", "taxii-write", "api-read", "api-write", "ledger-read", "tokens", "extracts"]
 LONGEST_CREDENTIAL = timedelta(days=400)
 
 

@@ -33,6 +33,9 @@ PERMISSIONS: Mapping[str, frozenset[str]] = {
     "draft-floor": frozenset({FORUM_COUNSEL}),
     "activate-floor": frozenset({OPERATOR}),
     "make-tokens": frozenset({ANALYST}),
+    # The pool: a machine sends; what it gave away every one of the member's readers may look at.
+    "send-extracts": frozenset({ANALYST}),
+    "read-own-extracts": frozenset({ANALYST, OFFICER, COUNSEL}),
     # Algorithms of the pool: two people of the member, then counsel, then who runs the exchange.
     "write-algorithm": frozenset({ANALYST}),
     "approve-algorithm": frozenset({OFFICER, COUNSEL}),
@@ -62,6 +65,8 @@ SCOPES: Mapping[str, frozenset[str]] = {
     "ledger-read": frozenset({"read-ledger"}),
     # A scope of its own: who may ask may guess.
     "tokens": frozenset({"make-tokens"}),
+    # What the extractor at a member's needs, with `tokens`: it reads no object.
+    "extracts": frozenset({"send-extracts", "read-own-extracts", "read-algorithms"}),
 }
 
 

@@ -3,8 +3,9 @@
 import random
 from dataclasses import replace
 from datetime import date, timedelta
+from hashlib import sha256
 
-from indicators.detection import rules, schema
+from indicators.detection import manifest, parquet, rules, schema
 from indicators.detection.values import ClusterRow, Extract, Manifest, TemplateRow
 
 TODAY = date(2026, 11, 26)
@@ -29,6 +30,20 @@ def spoiled(good: Extract, number: int, **changed: object) -> Extract:
     rows = list(good.clusters)
     rows[number] = replace(rows[number], **changed)  # type: ignore[arg-type] # whatever a test spoils
     return replace(good, clusters=tuple(rows))
+
+
+def parts(
+    made: Extract, clusters: bytes | None = None, templates: bytes | None = None
+) -> tuple[bytes, bytes, bytes]:
+    """Manifest and files as they are sent; a test may put other bytes in the place of a file."""
+    clusters = parquet.write_clusters(made.clusters) if clusters is None else clusters
+    templates = parquet.write_templates(made.templates) if templates is None else templates
+    said = replace(
+        made.manifest,
+        clusters=sha256(clusters).hexdigest(),
+        templates=sha256(templates).hexdigest(),
+    )
+    return manifest.write(said), clusters, templates
 
 
 def hexes(draw: random.Random, count: int, digits: int) -> tuple[str, ...]:

@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+# Of the keys all but those of the pool, which are a pair.
 KEYS = ("WRAPPING_KEY", "INDEX_KEY", "TOKEN_KEY", "LEDGER_SLOT_KEY")
 SIGNERS = ("BUNDLE", "DELIVERY", "LEDGER")
 
@@ -32,6 +35,10 @@ def complete(
         "SECURE_HSTS_SECONDS": "31536000" if is_tls else "0",
     }
     env |= {name: _derived(seed, name) for name in KEYS}
+    pool = hmac.new(seed, b"POOL_KEY", hashlib.sha256).digest()
+    public = X25519PrivateKey.from_private_bytes(pool).public_key().public_bytes_raw()
+    env["POOL_KEY"] = base64.b64encode(pool).decode()
+    env["POOL_PUBLIC_KEY"] = base64.b64encode(public).decode()
     for purpose in SIGNERS:
         env[f"SIGNER_{purpose}"] = f"env:WEIR_KEY_{purpose}"
         env[f"WEIR_KEY_{purpose}"] = _derived(seed, f"WEIR_KEY_{purpose}")

@@ -17,6 +17,7 @@ PR_SET_PDEATHSIG = 1
 ROOT = Path(__file__).resolve().parents[2]
 SIGNERS = ("SIGNER_BUNDLE", "SIGNER_DELIVERY", "SIGNER_LEDGER")
 MASTER_KEYS = ("WRAPPING_KEY", "INDEX_KEY", "TOKEN_KEY")
+POOL_KEY = "POOL_KEY"  # of the worker of the queue `pool`, and nobody else
 
 
 class ProcessFailed(RuntimeError):
@@ -223,10 +224,11 @@ class Supervisor:
 
 
 def _env(base: Mapping[str, str], *, role: str, keeps: tuple[str, ...] = ()) -> dict[str, str]:
-    """A child's environment: its database role, and of the signing keys only its own."""
+    """A child's environment: its database role, and of the keys of one process only its own."""
     kept = {*keeps, *(name.replace("SIGNER_", "WEIR_KEY_") for name in keeps)}
-    signing = {*SIGNERS, *(name.replace("SIGNER_", "WEIR_KEY_") for name in SIGNERS)} - kept
-    env = {name: value for name, value in base.items() if name not in signing}
+    signing = {*SIGNERS, *(name.replace("SIGNER_", "WEIR_KEY_") for name in SIGNERS)}
+    others = {*signing, POOL_KEY} - kept
+    env = {name: value for name, value in base.items() if name not in others}
     if role == "sequencer":
         env = {name: value for name, value in env.items() if name not in MASTER_KEYS}
     return env | {"DATABASE_ROLE": role}
@@ -261,17 +263,19 @@ def web(base: Mapping[str, str], log_dir: Path, *, bind: str, workers: int = 2) 
 def worker(
     base: Mapping[str, str], log_dir: Path, *, name: str, queues: str, concurrency: int = 1
 ) -> Program:
-    """A Celery worker for some of the queues. It signs bundles and delivery tokens.
+    """A Celery worker for some of the queues. It signs bundles and delivery tokens; that of the
+    pool signs nothing, and alone opens extracts.
 
     What takes long gives way to what takes a moment.
     """
-    behind = ("nice", "-n", "10") if "render" in queues.split(",") else ()
+    behind = ("nice", "-n", "10") if queues in ("render", "pool") else ()
     argv = (
         *behind, sys.executable, "-m", "celery", "--app", "exchange.celery", "worker",
         "--queues", queues, "--concurrency", str(concurrency), "--hostname", f"{name}@weir",
         "--loglevel", "INFO", "--without-gossip", "--without-mingle",
     )  # fmt: skip
-    env = _env(base, role="worker", keeps=("SIGNER_BUNDLE", "SIGNER_DELIVERY"))
+    signers = ("SIGNER_BUNDLE", "SIGNER_DELIVERY")
+    env = _env(base, role="worker", keeps=(POOL_KEY,) if queues == "pool" else signers)
     return Program(name, argv, env, _log_says(log_dir / f"{name}.log", " ready."))
 
 
@@ -299,6 +303,7 @@ def exchange(base: Mapping[str, str], log_dir: Path, *, bind: str) -> tuple[Prog
         worker(base, log_dir, name="quick", queues="quick"),
         worker(base, log_dir, name="worker", queues="render", concurrency=2),
         worker(base, log_dir, name="courier", queues="deliver,mail", concurrency=2),
+        worker(base, log_dir, name="pool", queues="pool"),
         beat(base, log_dir),
         web(base, log_dir, bind=bind),
     )

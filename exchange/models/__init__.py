@@ -1,5 +1,9 @@
-"""Rows and constraints, no behaviour."""
+"""Rows and constraints, no behaviour.
 
+Those of the pool are known to the database here, and to nobody by name: see the contract `pool`.
+"""
+
+import exchange.models.pool  # noqa: F401 - so that Django knows its tables
 from exchange.models.algorithms import Algorithm, AlgorithmAct, AlgorithmText, DryRun
 from exchange.models.archives import Archive
 from exchange.models.compliance import (

@@ -17,9 +17,12 @@ class TokenDay(models.Model):
     used = models.IntegerField(default=0)
     # Asked for beyond the quota, and not evaluated.
     refused = models.IntegerField(default=0)
+    # The same for credentials that send extracts: a quota of its own.
+    extracted = models.IntegerField(default=0)
+    extract_refused = models.IntegerField(default=0)
 
     class Meta:
-        """One row for a member and day: the quota is judged on it alone."""
+        """One row for a member and day: both quotas are judged on it alone."""
 
         constraints = [
             models.UniqueConstraint(fields=["member", "day"], name="token_day_once"),

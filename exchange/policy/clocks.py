@@ -20,6 +20,7 @@ class Clock:
     days: int
     least: int
     reason: str
+    most: int | None = None  # of what was promised to go
 
 
 CLOCKS: tuple[Clock, ...] = (
@@ -76,6 +77,15 @@ CLOCKS: tuple[Clock, ...] = (
         "To judge an alarm against the year before. No value was ever kept.",
     ),
     Clock(
+        "extracts",
+        "Extracts in the pool, with their keys",
+        45,
+        1,
+        "As far back as a campaign is looked for. After that the day's key is destroyed, which "
+        "a legal hold alone puts off; digest and day stay.",
+        most=45,
+    ),
+    Clock(
         "inquiries",
         "By what officers looked persons up, sealed",
         400,
@@ -116,4 +126,6 @@ def stated(changes: Mapping[str, int]) -> Mapping[str, int]:
             raise ValueError(f"{name}: one of {', '.join(BY_NAME)}")
         if days < clock.least:
             raise ValueError(f"{name}={days}: at least {clock.least} days")
+        if clock.most is not None and days > clock.most:
+            raise ValueError(f"{name}={days}: at most {clock.most} days")
     return {one.name: changes.get(one.name, one.days) for one in CLOCKS}

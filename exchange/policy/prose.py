@@ -104,6 +104,7 @@ def whole(floor: Floor, *, on: date) -> tuple[Section, ...]:
         _holds(floor),
         _ranges(document),
         _statistics(floor),
+        _pool(document),
         _rules(floor),
         _words(),
     )
@@ -415,6 +416,27 @@ def _statistics(floor: Floor) -> Section:
     )
     table = Table("Rules of statistics", ("Rule", "Says", "Rests on"), rows)
     return Section("statistics", "Statistics", sentences, (table,))
+
+
+def _pool(document: Mapping[str, Any]) -> Section:
+    asked = document.get("pool")
+    if asked is None:
+        return Section("pool", "The pool", ("What is sent to the pool follows the shipped rules.",))
+    sentences = (
+        f"A member sends one extract for a day, and may replace it after {asked['every_hours']}"
+        " hours; it is never added to.",
+        f"A row is about {asked['accounts']} accounts and {asked['payers']} payers or more.",
+        f"It is machine-paced (evenness {asked['flat']} of 9 or more) and new (share"
+        f" {asked['fresh']} of 10 or more), or names a way of eliciting.",
+        "A prompt pattern is left out if more than"
+        f" {asked['template_permille']} in 1,000 accounts use it, and ties nothing at home above"
+        f" {asked['home_template_permille']} in 1,000.",
+        f"A card or device is left out if more than {asked['token_accounts']} accounts hold it, a"
+        f" network address above {asked['egress_accounts']}, or if fewer than"
+        f" {asked['egress_holders']} accounts of the row do.",
+        "No row is shown to anybody; after 45 days its key is destroyed.",
+    )
+    return Section("pool", "The pool", sentences)
 
 
 def _rules(floor: Floor) -> Section:

@@ -7,6 +7,7 @@ SCOPES = (
     ("api-write", "Contribute over REST"),
     ("ledger-read", "Read openings of ledger entries"),
     ("tokens", "Turn own values into tokens"),
+    ("extracts", "Send extracts to the pool"),
 )
 WORDS = (
     ("member", "An organisation in the forum."),

@@ -5,7 +5,6 @@ import random
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from hashlib import sha256
 from io import BytesIO
 from typing import Any
 
@@ -18,7 +17,7 @@ from exchange import children
 from exchange.proof.refused import Refused
 from indicators.detection import manifest, parquet, rules, schema, taking, thrift
 from indicators.detection.values import Extract
-from tests.extracts import TODAY, extract, spoiled
+from tests.extracts import TODAY, extract, parts, spoiled
 
 GOOD = extract()
 CLUSTERS = parquet.write_clusters(GOOD.clusters)
@@ -26,17 +25,6 @@ TEMPLATES = parquet.write_templates(GOOD.templates)
 CANARY = "canary-7f1c@aurora.example"
 TOKENS_65 = tuple(f"{n:064x}" for n in range(65))
 MEMORY = 160 << 20  # octets in which each input below is judged; the promise is 200 MB
-
-
-def parts(made: Extract, clusters: bytes | None = None, templates: bytes | None = None) -> Any:
-    clusters = parquet.write_clusters(made.clusters) if clusters is None else clusters
-    templates = parquet.write_templates(made.templates) if templates is None else templates
-    said = replace(
-        made.manifest,
-        clusters=sha256(clusters).hexdigest(),
-        templates=sha256(templates).hexdigest(),
-    )
-    return manifest.write(said), clusters, templates
 
 
 def judged(given: tuple[bytes, bytes, bytes]) -> str:

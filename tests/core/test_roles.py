@@ -80,6 +80,10 @@ def test_a_role_is_another_one_at_the_forum(role: str, full: str | None, *, of_f
         ("tokens", "read-holding", False),
         ("api-read", "make-tokens", False),
         ("taxii-write", "make-tokens", False),
+        ("extracts", "send-extracts", True),
+        ("extracts", "make-tokens", False),
+        ("extracts", "read-holding", False),
+        ("api-write", "send-extracts", False),
         ("unheard-of", "contribute", False),
     ],
 )
@@ -93,4 +97,5 @@ def test_no_scope_reaches_people_keys_or_policies() -> None:
     reached = frozenset[str]().union(*roles.SCOPES.values())
     content = {"read-holding", "read-own-originals", "contribute"}
     content |= {"recall", "follow-recalls", "acknowledge"}  # taking back: never erasing
-    assert reached == content | {"read-ledger", "make-tokens"}
+    pool = {"send-extracts", "read-own-extracts", "read-algorithms"}  # statuses, no row
+    assert reached == content | pool | {"read-ledger", "make-tokens"}

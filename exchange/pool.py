@@ -1,1 +1,0 @@
-"""Extracts: taken in, checked again, sealed for each member and day, erased with the key."""
