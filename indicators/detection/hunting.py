@@ -132,11 +132,19 @@ def _users(source: Source, released: Sequence[Released], limits: Limits) -> Tabl
     near = near.inner_join(rare, "template")
     used = users.select("account", "template").inner_join(near, "template")
     # Two of ours near one of theirs are one; so are two of theirs near one of ours.
-    found = used.group_by("finding", "account").agg(
-        ours=used.template.nunique(), theirs=used.released.nunique()
-    )
-    found = found.filter(found.ours >= TEMPLATES, found.theirs >= TEMPLATES)
-    return found.select("finding", "account")
+    used = source.keep("hunted_uses", used.select("finding", "account", "template", "released"))
+    several = [
+        _several(used, name).select("finding", "account") for name in ("template", "released")
+    ]
+    return several[0].inner_join(several[1], ["finding", "account"])
+
+
+def _several(used: Table, name: str) -> Table:
+    """Accounts with two of these or more; counted after they were made distinct, for an engine's
+    own count of what is distinct may be an estimate."""
+    each = used.select("finding", "account", name).distinct()
+    counted = each.group_by("finding", "account").agg(many=each.count())
+    return counted.filter(counted.many >= TEMPLATES)
 
 
 def _tokens(released: Sequence[Released]) -> Iterable[tuple[int, str, str]]:
