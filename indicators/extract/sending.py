@@ -1,0 +1,71 @@
+"""An extract as it lies on the disk: read again, judged as the exchange will, and sent."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from uuid import uuid4
+
+from exchange.proof.refused import Refused
+from exchange.proof.remote import Remote
+from indicators.detection import manifest, parquet, rules
+from indicators.detection.values import Extract
+from indicators.extract.make import CLUSTERS, MANIFEST, TEMPLATES
+
+PATH = "/api/extracts/"
+PARTS = {
+    "manifest": (MANIFEST, "application/json", manifest.MOST_OCTETS),
+    "clusters": (CLUSTERS, "application/vnd.apache.parquet", parquet.MOST_OCTETS["clusters"]),
+    "templates": (TEMPLATES, "application/vnd.apache.parquet", parquet.MOST_OCTETS["templates"]),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Lying:
+    """The files as they lie, and the extract that they are."""
+
+    files: dict[str, bytes]
+    extract: Extract
+
+
+def read(folder: Path) -> Lying:
+    """The extract in a folder; Refused where a file is missing or not in its form."""
+    files = {name: _file(folder / file, most) for name, (file, _, most) in PARTS.items()}
+    said = manifest.read(files["manifest"])
+    found = parquet.read(said, files["clusters"], files["templates"], rows=rules.SHIPPED.rows)
+    return Lying(files, found)
+
+
+def problems(found: Lying, *, today: date) -> Iterator[str]:
+    """What the exchange would say of it, each with its rule and place."""
+    for one in rules.check(found.extract, today=today):
+        rule = f"{one.rule}, " if one.rule else ""
+        yield f"{one.sentence} ({rule}{one.code}, {one.path})"
+
+
+def check(found: Lying, *, today: date) -> None:
+    """Refused with the first rule that it breaks."""
+    for one in rules.check(found.extract, today=today):
+        raise Refused(one.code, one.sentence, one.path)
+
+
+def send(door: Remote, found: Lying) -> None:
+    """Send the three parts; Refused where the exchange does not take them."""
+    border = f"weir-{uuid4().hex}"
+    parts = []
+    for name, (file, media, _) in PARTS.items():
+        head = f'Content-Disposition: form-data; name="{name}"; filename="{file}"'
+        parts.append(f"--{border}\r\n{head}\r\nContent-Type: {media}\r\n\r\n".encode())
+        parts.append(found.files[name] + b"\r\n")
+    body = b"".join(parts) + f"--{border}--\r\n".encode()
+    door.post(PATH, body, media=f"multipart/form-data; boundary={border}")
+
+
+def _file(path: Path, most: int) -> bytes:
+    try:
+        if path.stat().st_size > most:
+            raise Refused("extract.file", "A file is larger than it may be.", path.name)
+        return path.read_bytes()
+    except OSError:
+        sentence = "A file of the extract is missing, or cannot be read."
+        raise Refused("extract.file", sentence, path.name) from None
