@@ -10,7 +10,7 @@ from django.shortcuts import redirect
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods
 
-from exchange import audit, ledger, membership, tokens
+from exchange import algorithms, audit, ledger, membership, tokens
 from exchange.proof.refused import Refused
 from exchange.questions import stated
 from exchange.web import forms, wire
@@ -48,6 +48,8 @@ def health(request: HttpRequest) -> HttpResponse:
         "processes": (*_processes(health, now=now), _witnesses(now=now)),
         "exempt": sorted(settings.OUTBOUND_EXEMPT),
         "token_alarms": tokens.alarms(principal, now=now),
+        "pool_is_on": algorithms.is_on(),
+        "suspended": algorithms.suspended(principal),
     }
     return wire.render(request, "web/operator/health.html", context)
 
