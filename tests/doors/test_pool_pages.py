@@ -5,21 +5,30 @@ from datetime import datetime
 from uuid import uuid4
 
 import pytest
+from django.conf import LazySettings
 from django.core.cache import cache
 from django.test import Client
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
+from exchange import algorithms, pool
 from exchange.models import Algorithm
+from exchange.proof.refused import Refused
+from indicators.detection.values import Extract
+from members.models import User
+from members.scope import Acting, acting
 from tests import algorithms as made
 from tests.cast import Cast, make_cast
 from tests.doors.stage import as_owner
 from tests.doors.test_web_pages import browser
+from tests.extracts import extract, parts
+from tests.shell.test_tokens import machine
 
 pytestmark = pytest.mark.django_db
 
 EVERYBODY = ("ana", "abel", "alma", "ben", "cleo", "dora", "otto", "pia")
 SIDE = ("ana", "abel", "alma", "dora")
+needs_the_extra = pytest.mark.skipif(not algorithms.is_on(), reason="the extra is not installed")
 REASON = "looked at all of it"
 
 
@@ -185,8 +194,84 @@ def test_the_schema_is_published(client: Client) -> None:
     assert schema["additionalProperties"] is False
 
 
-def test_the_page_of_the_pool_says_that_nobody_reads_it(cast: Cast) -> None:
+def sent_today(cast: Cast, user: User, seed: int) -> tuple[pool.Sent, Extract]:
+    """An extract that somebody's machine has sent, and what was in it."""
+    now = timezone.now()
+    given = extract(seed, day=now.date())
+    who = machine(user, scopes=("extracts", "tokens"), name="extractor")
+    with acting(who.acting()):
+        return pool.send(who, parts(given), now=now), given
+
+
+@needs_the_extra
+def test_the_pool_shows_days_and_digests_and_no_row_to_anybody(cast: Cast) -> None:
+    ours, given = sent_today(cast, cast.ana, 1)
+    theirs, others = sent_today(cast, cast.ben, 2)
+    secrets = [row.cluster for row in (*given.clusters, *others.clusters)]
+    secrets += [token for row in given.clusters for token in row.payment]
     for name in EVERYBODY:
         status, page = seen(cast, name, "/pool/")
         assert status == 200
         assert "Nobody." in page
+        assert (ours.digest in page) is (name not in ("ben", "cleo")), name
+        assert (theirs.digest in page) is (name in ("ben", "dora", "otto", "pia")), name
+        if name in ("dora", "otto", "pia"):
+            assert "Aurora" not in page
+            assert "Borealis" not in page
+        page += seen(cast, name, "/pool/extracts/")[1] + seen(cast, name, "/")[1]
+        assert not [one for one in secrets if one in page], name
+
+
+@needs_the_extra
+def test_what_aurora_sent_is_shown_in_words_to_who_asked_alone(cast: Cast) -> None:
+    ours, given = sent_today(cast, cast.ana, 1)
+    asked = f"/pool/extracts/{ours.id}/ask/"
+    for name in ("ben", "cleo", "dora", "otto", "pia"):
+        assert browser(getattr(cast, name)).post(asked).status_code == 404, name
+    where = browser(cast.abel).post(asked)["Location"]
+    _, waits = seen(cast, "abel", where)
+    assert "This page follows by itself." in waits
+    as_owner()
+    with acting(Acting(), role="worker"):
+        assert pool.make(now=timezone.now()) == 1
+    status, page = seen(cast, "abel", where)
+    assert status == 200
+    assert "In all" in page
+    assert page.count("<details") == len(given.clusters) + len(given.templates)
+    assert "hx-get" not in page
+    for token in (given.clusters[0].cluster, *given.clusters[0].payment):
+        assert token not in page
+    for name in ("ana", "alma", "ben", "cleo", "dora", "otto", "pia"):
+        assert seen(cast, name, where)[0] == 404, name
+    part = browser(cast.abel).get(where, headers={"HX-Request": "true"}).content.decode()
+    assert part.startswith('<div id="words">')
+
+
+@needs_the_extra
+def test_the_list_of_extracts_costs_the_same_however_long(
+    cast: Cast, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    client = browser(cast.abel)
+    client.get("/pool/extracts/")
+    for seed in (1, 2):
+        as_owner()
+        sent_today(cast, cast.ana, seed) if seed == 1 else refuse(cast)
+        as_owner()
+        with django_assert_num_queries(9):
+            page = client.get("/pool/extracts/").content.decode()
+    assert "extract.soon" in page
+
+
+def refuse(cast: Cast) -> None:
+    with pytest.raises(Refused):
+        sent_today(cast, cast.ana, 2)
+
+
+def test_where_the_pool_is_off_its_pages_say_so(cast: Cast, settings: LazySettings) -> None:
+    settings.POOL_PUBLIC_KEY = b""
+    pool.is_on.cache_clear()
+    try:
+        for page in ("/pool/", "/pool/extracts/"):
+            assert "The pool is off" in seen(cast, "ana", page)[1]
+    finally:
+        pool.is_on.cache_clear()

@@ -25,6 +25,7 @@ FOR_ALL = ["/", "/help/", "/policy/", "/settings/", "/people/", "/statistics/", 
 FOR_ALL += ["/archive/", "/algorithms/", "/pool/"]
 OF_A_MEMBER = ["/subscriptions/", "/credentials/"]
 READING = ["/campaigns/", "/contributions/", "/entries/", "/entries/?slot=to", "/holds/"]
+READING += ["/pool/extracts/"]
 READING += ["/search/", "/search/?q=relay", "/search/list/"]
 TAKING_BACK = ["/recalls/"]
 GIVING = ["/contribute/values/", "/contribute/file/", "/algorithms/new/"]

@@ -103,3 +103,23 @@ def base_rate(bucket: str) -> str:
 def words(closed: str) -> str:
     """A word of a closed list, as one reads it."""
     return closed.replace("-", " ")
+
+
+_EXTRACTS = {
+    "taken": ("in the pool", "live"),
+    "replaced": ("replaced by a later one", "discarded"),
+    "refused": ("refused", "refused"),
+    "erased": ("erased, its key destroyed", "discarded"),
+}
+
+
+@register.filter
+def extract_state(state: str) -> str:
+    """What became of an extract."""
+    return _EXTRACTS[state][0]
+
+
+@register.filter
+def extract_chip(state: str) -> str:
+    """The look of that."""
+    return _EXTRACTS[state][1]
