@@ -34,8 +34,9 @@ _PLAIN: Mapping[str, object] = {
 }
 _ARROW = {"int64": pa.int64(), "boolean": pa.bool_(), "string": pa.string(), "date": pa.date32()}
 _TEMPLATES: Mapping[str, str] = {"log": "template", "pool": "template_row"}
-# Parameters that decide what becomes of a hit, not what is hit.
-_BESIDE = frozenset({"own_margin"})
+# Parameters that no case can depend on: one decides what becomes of a hit, not what is hit; the
+# other comes into play in a log of more accounts than any case has.
+_BESIDE = frozenset({("scorecard", "own_margin"), ("template-family", "cap")})
 _NOT_RUN = frozenset({("scorecard", "log")})  # at home it looks at groups, which are no table there
 _SEED = 1
 
@@ -240,7 +241,7 @@ def _turned_round(algorithm: Algorithm, loaded: Iterable[_Loaded]) -> Iterator[M
 def _at_the_ends(algorithm: Algorithm, loaded: list[_Loaded]) -> Iterator[Mutant]:
     """A parameter that no case depends on, at neither end of its range, is not tested."""
     for name, parameter in algorithm.parameters.items():
-        if name in _BESIDE:
+        if (algorithm.detector, name) in _BESIDE:
             continue
         ends = sorted({parameter.least, parameter.most} - {parameter.value})
         mutants = [with_values(algorithm, {name: end}) for end in ends]
