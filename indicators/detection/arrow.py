@@ -18,8 +18,11 @@ _ARROW = {"int64": pa.int64(), "string": pa.string(), "boolean": pa.bool_(), "da
 
 
 def schema_of(types: Types) -> Any:  # noqa: ANN401 - a schema of Ibis
-    """The same columns for Ibis; none of them is ever NULL."""
-    return ibis.schema({column: f"!{kind}" for column, kind in types.items()})
+    """The same columns for Ibis.
+
+    None of them is ever NULL; but a type that says so would not be equal to that of a stage.
+    """
+    return ibis.schema(dict(types))
 
 
 def typed(rows: Arrow, types: Types, name: str) -> Arrow:

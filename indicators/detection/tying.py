@@ -22,7 +22,7 @@ MOST_TEMPLATES = 64
 LEAST_SHARED = 15
 # When rows are paired, whatever a document of `near-template` says.
 NEAR = {"min_bands": 2, "band_cap": 200}
-_CARRIED = ("payment", "device")
+CARRIED = ("payment", "device")
 
 
 def shared_token(source: Source, values: Values, _: Table) -> Table:
@@ -33,7 +33,7 @@ def shared_token(source: Source, values: Values, _: Table) -> Table:
         else ("row_token", "row", values["rows"])
     )
     held = source.table(name)
-    held = held.filter(held.kind.isin(_CARRIED))
+    held = held.filter(held.kind.isin(CARRIED))
     counted = held.group_by("kind", "token").agg(holders=held.count())
     fit = counted.filter(counted.holders >= least, counted.holders <= values["cap"])
     shared = source.keep("shared_token", fit.select("kind", "token"))
@@ -101,7 +101,7 @@ def _families(source: Source, used: Table, values: Values) -> Arrow:
 def _sharing(source: Source, users: Table) -> Table:
     """The families whose users have cards, or devices, in common."""
     held = source.table("account_token")
-    held = held.filter(held.kind.isin(_CARRIED))
+    held = held.filter(held.kind.isin(CARRIED))
     theirs = users.inner_join(held, "account").select("group", "kind", "token")
     theirs = source.keep("family_token", theirs)
     # All holders of these tokens count, users of the family or not.
