@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from exchange.proof.refused import Refused
-from indicators.detection import engines, tables, ties
+from indicators.detection import engines, scorecard, tables, ties
 from tests.core.pool_material import START, Rows, arrow, loaded
 
 MARKER = "ana@aurora.example"
@@ -118,6 +118,10 @@ def everything(engine: engines.Engine, kind: str, seed: int) -> Found:
         if kind in detector.runs_on:
             expression = ties.find(source, name, GIVEN.get(name), groups=table)
             found[name] = engine.run(expression, "unit")
+    if kind == ties.POOL:
+        named = {name: source.table(name) for name in tables.POOL}
+        low = {**scorecard.START, "threshold": 20}
+        found["scorecard"] = engine.run(scorecard.marked(named, low), "unit")
     return found
 
 

@@ -27,8 +27,8 @@ class Command(BaseCommand):
         " (deciding and rendering), `preview` (a draft floor over what is stored),"
         " `taxii` (what clients read: the full walk is"
         " `bench taxii --objects 100000`, a short one 20000), `superseded` (pages where most was"
-        " replaced), `ledger` (its cost, with `--objects LEAVES TIMES`). Prints ratios, and the"
-        " bars they must meet."
+        " replaced), `ledger` (its cost, with `--objects LEAVES TIMES`), `detectors` (over a"
+        " member's log of 100 million account-days). Prints ratios, and the bars they must meet."
     )
     requires_system_checks: list[str] = []
 
