@@ -80,10 +80,20 @@ class Facts:
 
 
 def gather(
-    source: Source, groups: Table, *, day: date, limits: rules.Limits = rules.SHIPPED
+    source: Source,
+    groups: Table,
+    *,
+    day: date,
+    limits: rules.Limits = rules.SHIPPED,
+    accounts: int | None = None,
 ) -> Facts:
-    """The facts of groups (unit, group) over the days that end with this one."""
-    total = number(source.engine, source.table("account").count().cast("int64"))
+    """The facts of groups (unit, group) over the days that end with this one.
+
+    `accounts` is how many the whole log has, where the tables hold a part of it.
+    """
+    total = accounts
+    if total is None:
+        total = number(source.engine, source.table("account").count().cast("int64"))
     if not total:
         return Facts((), {}, 0)
     stages = _Stages(source, groups, day - timedelta(days=limits.days - 1), day, limits)

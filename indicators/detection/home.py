@@ -119,13 +119,19 @@ def setup_of(algorithms: Iterable[Algorithm], limits: Limits = rules.SHIPPED) ->
 # --- all groups ----------------------------------------------------------------------------------
 
 
-def clusters(source: Source, setup: Setup, *, day: date, keys: Keys) -> Clusters:
-    """The groups of a log over the days that end with this one."""
+def clusters(
+    source: Source, setup: Setup, *, day: date, keys: Keys, accounts: int | None = None
+) -> Clusters:
+    """The groups of a log over the days that end with this one.
+
+    `accounts` is how many the whole log has, where the tables hold what a minute touches: there the
+    users of a template are counted among those alone, so such rows are for home and never sent.
+    """
     limits = setup.limits
     tied = tied_by(source, setup)
     table = ties.grouped(source, tied)  # 1
-    found = facts.gather(source, _large(table), day=day, limits=limits)  # 2
-    accounts = _accounts(tied)
+    found = facts.gather(source, _large(table), day=day, limits=limits, accounts=accounts)  # 2
+    members = _accounts(tied)
     seen: Counter[str] = Counter()
     made = []
     for group in found.groups:
@@ -137,7 +143,7 @@ def clusters(source: Source, setup: Setup, *, day: date, keys: Keys) -> Clusters
         made.append(
             Cluster(
                 group=group.group,
-                accounts=tuple(accounts[group.group]),
+                accounts=tuple(members[group.group]),
                 row=row,
                 score=score,
                 is_found=not is_giant and scorecard.is_found(score, setup.card),

@@ -290,6 +290,20 @@ def test_a_group_of_over_a_tenth_of_all_accounts_is_none(
     assert cluster.is_found is (code is None)
 
 
+def test_a_part_of_the_log_gives_the_same_facts_of_its_groups(
+    engine: engines.Engine, measured: Mapping[int, home.Cluster]
+) -> None:
+    part = everything()
+    kept = {*range(TEMPLATES, TEMPLATES + 12), *range(10_000, 10_098)}
+    for name in ("account", "account_day", "account_token", "account_tag", "account_template"):
+        part.rows[name] = [row for row in part.rows[name] if row[0] in kept]
+    # A card comes with all of its holders, or not at all.
+    part.rows["account_token"] = [row for row in part.rows["account_token"] if row[2] != token(20)]
+    found = home.clusters(part.loaded(engine), CARDS, day=DAY, keys=KEYS, accounts=10_000)
+    (cluster,) = found.clusters
+    assert replace(cluster, group=measured[TEMPLATES].group) == measured[TEMPLATES]
+
+
 def test_a_family_of_templates_ties_accounts_too(engine: engines.Engine) -> None:
     log = Log()
     log.strangers(3_000)
