@@ -54,7 +54,7 @@ def put(
     said = text(runs_on, version=version, id=id)
     found = document.parse(said.encode())
     steps = ["draft", "submitted", "approved", "reviewed", "active", "suspended"]
-    reached = steps.index(state) if state in steps else len(steps)
+    reached = steps.index(state) if state in steps else len(steps)  # at its end
     row = Algorithm.objects.create(
         **life._facts(found),
         member=cast.aurora,

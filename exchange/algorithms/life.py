@@ -440,10 +440,9 @@ def _said(
         "digest": bytes(row.digest).hex(),
         "role": role,
     }
-    slots: Mapping[str, Mapping[str, Any]] = {
-        "from": {**fields, "reason": words},
-        "audit": {**fields, "user": str(principal.user_id)},
-    }
+    slots: dict[str, Mapping[str, Any]] = {"audit": {**fields, "user": str(principal.user_id)}}
+    if row.member_id is not None:
+        slots["from"] = {**fields, "reason": words}
     ledger.record("decision", by=row.member_id, slots=slots, now=now)
 
 

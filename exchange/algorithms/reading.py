@@ -4,8 +4,8 @@ Who contributed one is told to its member and the forum's counsel alone. Of thos
 member knows the closed facts; the document itself only where it runs on members' logs.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from typing import Any
 from uuid import UUID
@@ -45,6 +45,7 @@ class Told:
     activated_at: datetime
     # The document, where it runs on members' logs; else empty.
     text: str
+    is_in_force: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,11 +125,33 @@ def for_logs(principal: Principal, *, now: datetime) -> tuple[Told, ...]:
 
 
 def told(now: datetime, algorithm_id: UUID) -> Told:
-    """One of those in force; NotFound for all else."""
-    for one in in_force(now):
-        if one.id == algorithm_id:
-            return one
-    raise NotFound
+    """One that is or was in force, as everybody may know it; NotFound for all else."""
+    found = [one for one in _known([algorithm_id], now=now) if one.id == algorithm_id]
+    if not found:
+        raise NotFound
+    return found[0]
+
+
+def named(pairs: Iterable[tuple[str, int]], *, now: datetime) -> tuple[Told, ...]:
+    """Those of these documents and versions that are or were in force, each once: the newest."""
+    wanted = set(pairs)
+    found = _known([UUID(document_id) for document_id, _ in wanted], now=now) if wanted else ()
+    by_pair = {(str(one.document_id), one.version): one for one in found}
+    return tuple(by_pair[pair] for pair in sorted(by_pair) if pair in wanted)
+
+
+def _known(ids: Sequence[UUID], *, now: datetime) -> tuple[Told, ...]:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT * FROM weir_algorithms_known(%s)", [list(ids)])
+        rows = cursor.fetchall()
+    today = now.astimezone(UTC).date()
+    made = [(_told(*row), state) for *row, state in rows]
+    return tuple(
+        one
+        if state == _State.ACTIVE and one.valid_until >= today
+        else replace(one, is_in_force=False, text="")
+        for one, state in made
+    )
 
 
 def own(principal: Principal) -> tuple[Row, ...]:

@@ -2,17 +2,21 @@
 
 from collections.abc import Callable
 from datetime import timedelta
+from io import StringIO
 from uuid import uuid4
 
 import orjson
 import pytest
+from django.core.management import call_command
 from django.db import IntegrityError, transaction
+from django.utils import timezone
 
 from exchange import algorithms
 from exchange.algorithms import life
 from exchange.ledger import intake
 from exchange.models import Algorithm, AlgorithmText, LedgerEvent
 from exchange.proof.refused import Forbidden, NotFound, Refused
+from indicators.detection import shipped
 from members.auth import Principal
 from members.scope import acting
 from tests import algorithms as made
@@ -289,3 +293,41 @@ def test_what_is_shipped_is_in_force_once_and_renewed_when_its_time_ends(cast: C
     (active,) = algorithms.active(later + timedelta(days=100))
     assert (active.member_id, active.version) == (None, 1)
     assert [one["to"]["act"] for one in events("policy")] == ["active", "changed"]
+
+
+def test_all_that_is_shipped_is_put_in_force_by_command_and_counsel_withdraws_one(
+    cast: Cast,
+) -> None:
+    said = StringIO()
+    call_command("algorithms_ship", stdout=said)
+    call_command("algorithms_ship", stdout=said)
+    many = len(shipped.texts())
+    assert said.getvalue().splitlines() == [f"{n} of {many} put in force." for n in (many, 0)]
+    now = timezone.now()
+    in_force = algorithms.active(now)
+    assert {one.digest for one in in_force} == {one.digest for one in shipped.algorithms()}
+    dora, cleo = cast.as_(cast.dora), cast.as_(cast.cleo)
+    with acting(cleo.acting()):
+        told = algorithms.in_force(now)
+        assert {one.document_id for one in told} == {one.document_id for one in in_force}
+        assert {bool(one.text) for one in told if one.runs_on == "pool"} == {False}
+    with acting(dora.acting()):
+        algorithms.withdraw(dora, in_force[0].id, reason="too many schools", now=now)
+    assert len(algorithms.active(now)) == many - 1
+
+
+def test_what_found_something_is_named_when_it_is_no_longer_in_force(cast: Cast) -> None:
+    old = made.put(cast, "replaced", runs_on="log", now=NOON)
+    new = made.put(cast, "active", runs_on="log", version=2, id=old.document_id, now=NOON)
+    hidden = made.put(cast, "reviewed", now=NOON)
+    cleo = cast.as_(cast.cleo)
+    pairs = [(str(one.document_id), one.version) for one in (old, new, hidden)]
+    with acting(cleo.acting()):
+        told = algorithms.named([*pairs, (str(uuid4()), 1)], now=NOON)
+        assert [(one.version, one.is_in_force, bool(one.text)) for one in told] == [
+            (1, False, False),
+            (2, True, True),
+        ]
+        assert algorithms.told(NOON, old.id).title == old.title
+        with pytest.raises(NotFound):
+            algorithms.told(NOON, hidden.id)

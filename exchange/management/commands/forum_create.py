@@ -1,4 +1,4 @@
-"""`manage.py forum_create`: found a real forum with the shipped floor, and its operator."""
+"""`manage.py forum_create`: found a real forum with what is shipped, and its operator."""
 
 from argparse import ArgumentParser
 from datetime import timedelta
@@ -9,10 +9,11 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 from django.utils import timezone
 
-from exchange import constants, ledger, policies
+from exchange import algorithms, constants, ledger, policies
 from exchange.models import FloorPolicy
 from exchange.policy import terms
 from exchange.signers import signer_for
+from indicators.detection import shipped
 from members import onboarding
 
 LINK_LASTS = timedelta(days=7)
@@ -21,7 +22,7 @@ LINK_LASTS = timedelta(days=7)
 class Command(BaseCommand):
     """Once for each exchange; run it with the owner's database role and all three signers."""
 
-    help = "Found the forum: its identity, the shipped floor, its keys, and its operator."
+    help = "Found the forum: its identity, floor, algorithms, keys, and its operator."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """The forum's name, and who runs it."""
@@ -37,6 +38,7 @@ class Command(BaseCommand):
         now = timezone.now()
         constants.found(options["name"], now=now)
         policies.found(terms.shipped_floor(), clock=lambda: now)
+        algorithms.ship([text for _, text in shipped.texts()], now=now)
         for purpose in ("bundle", "delivery", "ledger"):
             uri = getattr(settings, f"SIGNER_{purpose.upper()}")
             if not uri:

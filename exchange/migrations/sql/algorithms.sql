@@ -142,6 +142,33 @@ CREATE OR REPLACE FUNCTION weir_algorithms_in_force(today date)
 REVOKE ALL ON FUNCTION weir_algorithms_in_force(date) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION weir_algorithms_in_force(date) TO weir_web;
 
+-- Those that are or were in force, by id of a row or of a document: a finding names what found it
+-- for as long as it is read. The document goes with its force.
+CREATE OR REPLACE FUNCTION weir_algorithms_known(wanted uuid[])
+    RETURNS TABLE (id uuid, document_id uuid, version integer, kind text, detector text,
+                   runs_on text, title text, look_alikes text[], base_rate text, digest bytea,
+                   valid_until date, activated_at timestamptz, given bytea, state text)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = public, pg_temp
+    AS $$
+    #variable_conflict use_column
+    BEGIN
+        RETURN QUERY
+        SELECT one.id, one.document_id, one.version, one.kind, one.detector, one.runs_on, one.title,
+            one.look_alikes::text[], one.base_rate, one.digest, one.valid_until, one.activated_at,
+            CASE WHEN one.runs_on IN ('log', 'both') AND one.state = 'active'
+                THEN said.given ELSE ''::bytea END, one.state
+        FROM exchange_algorithm one
+        JOIN exchange_algorithmtext said ON said.algorithm_id = one.id
+        WHERE one.activated_at IS NOT NULL
+          AND (one.id = ANY(wanted) OR one.document_id = ANY(wanted))
+          AND (weir_member() IS NOT NULL OR weir_acts_as('forum-counsel')
+               OR weir_acts_as('forum-officer') OR weir_acts_as('operator'))
+        ORDER BY one.document_id, one.version, one.activated_at;
+    END
+    $$;
+REVOKE ALL ON FUNCTION weir_algorithms_known(uuid[]) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION weir_algorithms_known(uuid[]) TO weir_web;
+
 -- Whether an id is in force, whoever's it is: ids of those in force are known to all.
 CREATE OR REPLACE FUNCTION weir_algorithm_is_anothers(wanted uuid, whose uuid) RETURNS boolean
     LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = public, pg_temp
