@@ -7,7 +7,7 @@ import sys
 from deploy import bootstrap
 
 # These start the services first, or need none, and so run before the settings can be read.
-BEFORE_SETTINGS = ("bench", "demo", "test", "tokenise_build")
+BEFORE_SETTINGS = ("bench", "demo", "test", "tokenise_build", "extractor_build")
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 from uuid import UUID
 
+from django.conf import settings
 from django.contrib import auth, messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -11,7 +12,8 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from exchange import audit, delivery
 from exchange.proof.refused import NotFound, Refused
-from exchange.web import forms, wire, words
+from exchange.web import extractor, forms, wire, words
+from indicators.extract import wheel
 from members import credentials as keys
 from members import onboarding
 
@@ -80,6 +82,9 @@ def help_page(request: HttpRequest) -> HttpResponse:
         "outcomes": words.OUTCOMES,
         "keys": words.KEYS,
         "codes": words.CODES,
+        "extractor": wheel.NAME,
+        "extractor_digest": extractor.DIGEST,
+        "base_url": settings.WEIR_BASE_URL,
     }
     return wire.render(request, "web/help/help.html", context)
 

@@ -27,7 +27,7 @@ import duckdb
 from exchange.proof import remote, tokenise
 from exchange.proof.refused import Refused
 from exchange.proof.remote import Remote
-from indicators.detection import engines, schema
+from indicators.detection import engines, schema, words
 from indicators.extract import algorithms, findings, fold, hunt, make, read, sending, state, tokens
 from indicators.extract import map as maps
 from indicators.extract.fold import Means, Tally
@@ -107,9 +107,13 @@ def _make(options: argparse.Namespace) -> int:
 
 def _check(options: argparse.Namespace) -> int:
     found = sending.read(options.extract)
-    sending.check(found, today=_today())
-    _tell("Every rule is kept: it may be sent.")
-    return DONE
+    for line in words.as_text(found.extract):
+        _tell(line)
+    broken = sending.problems(found, today=_today())
+    for sentence in broken:
+        _say(sentence)
+    _tell("" if broken else "\nEvery rule is kept: it may be sent.")
+    return REFUSED if broken else DONE
 
 
 def _send(options: argparse.Namespace) -> int:

@@ -26,7 +26,7 @@ from indicators.extract.read import Source, Wanted
 from indicators.extract.state import State
 from indicators.stix import warninglists
 
-MEMORY = 400  # megabytes of DuckDB; the whole process needs about twice as much
+MEMORY = 300  # megabytes of DuckDB; the whole process needs two to three times as much
 MIDDLE = (20, 500)  # events of a day: more than a person's, less than a batch's
 BROKEN = 1_000  # one event in so many may be unreadable
 DIGITS = 15  # of an account's digest that make its number

@@ -17,14 +17,13 @@ from exchange.proof.refused import Refused
 from indicators.detection import engines, home, manifest, parquet, rules, schema
 from indicators.detection.home import Clusters, Drawn, Keys, Setup
 from indicators.detection.values import Extract, Manifest
-from indicators.extract import fold, window
+from indicators.extract import fold, version, window
 from indicators.extract.fold import Means
 from indicators.extract.prompts import Template
 from indicators.extract.state import State
 from indicators.extract.tokens import Evaluator
 from indicators.stix import fingerprints
 
-VERSION = "1.0.0"
 MANIFEST, CLUSTERS, TEMPLATES = "manifest.json", "clusters.parquet", "templates.parquet"
 
 Source = Any  # of indicators.detection.sources
@@ -64,7 +63,7 @@ def make(state: State, work: Work, asked: Evaluator, *, day: date, today: date) 
     said = Manifest(
         day=day,
         key_epoch=asked.epoch,
-        extractor=VERSION,
+        extractor=version.VERSION,
         algorithms=tuple(sorted(work.algorithms)),
         clusters=sha256(rows).hexdigest(),
         templates=sha256(templates).hexdigest(),

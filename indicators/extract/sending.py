@@ -1,6 +1,5 @@
 """An extract as it lies on the disk: read again, judged as the exchange will, and sent."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -36,11 +35,12 @@ def read(folder: Path) -> Lying:
     return Lying(files, found)
 
 
-def problems(found: Lying, *, today: date) -> Iterator[str]:
+def problems(found: Lying, *, today: date) -> list[str]:
     """What the exchange would say of it, each with its rule and place."""
-    for one in rules.check(found.extract, today=today):
-        rule = f"{one.rule}, " if one.rule else ""
-        yield f"{one.sentence} ({rule}{one.code}, {one.path})"
+    return [
+        f"{one.sentence} ({f'{one.rule}, ' if one.rule else ''}{one.code}, {one.path})"
+        for one in rules.check(found.extract, today=today)
+    ]
 
 
 def check(found: Lying, *, today: date) -> None:

@@ -132,6 +132,32 @@ def test_a_row_changed_by_hand_is_not_sent(
     assert "300" in capsys.readouterr().err
 
 
+def test_check_says_row_by_row_what_the_file_gives_away(
+    home: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert home.run("check", home.room / "extract") == command.DONE
+    told = capsys.readouterr().out
+    assert "No prompt and no answer" in told
+    number = real(home).row
+    assert f"Row {number}: " in told
+    assert told.count("\n  Row ") == rules.SHIPPED.rows
+    assert told.rstrip().endswith("it may be sent.")
+
+
+def test_an_extract_of_last_week_is_shown_and_not_let_through(
+    home: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in (make.MANIFEST, make.CLUSTERS, make.TEMPLATES):
+        (tmp_path / name).write_bytes((home.room / "extract" / name).read_bytes())
+    said = json.loads((tmp_path / make.MANIFEST).read_bytes())
+    said["day"] = (today() - timedelta(days=7)).isoformat()
+    (tmp_path / make.MANIFEST).write_text(json.dumps(said))
+    assert home.run("check", tmp_path) == command.REFUSED
+    told = capsys.readouterr()
+    assert "Row 0: " in told.out
+    assert "extract.day-late" in told.err
+
+
 def test_an_extract_that_is_not_there_is_told(
     home: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -23,7 +23,8 @@ class Command(BaseCommand):
     """Make a database, hand over to `bench_run`, drop the database."""
 
     help = (
-        "Measure: `intake` (from POST to stored), `latency` (from POST to visible), `policy`"
+        "Measure: `extract` (a member's log, `--objects EVENTS`),"
+        " `intake` (from POST to stored), `latency` (from POST to visible), `policy`"
         " (deciding and rendering), `preview` (a draft floor over what is stored),"
         " `taxii` (what clients read: the full walk is"
         " `bench taxii --objects 100000`, a short one 20000), `superseded` (pages where most was"

@@ -10,6 +10,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from exchange.management.bench import (
+    extract,
     intake,
     latency,
     ledger,
@@ -31,6 +32,7 @@ def _detectors(sizes: Sequence[int], report: Report) -> None:
 
 BENCHES: dict[str, Callable[..., None]] = {
     "detectors": _detectors,
+    "extract": extract.run,
     "intake": intake.run,
     "latency": latency.run,
     "ledger": ledger.run,
