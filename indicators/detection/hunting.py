@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from indicators.detection import graph, rules, schema, tying
+from indicators.detection import graph, rules, tying
 from indicators.detection.arrow import Table
 from indicators.detection.engines import number
 from indicators.detection.rules import Limits
@@ -36,7 +36,7 @@ REASONS: Mapping[str, str] = {
 }
 _TYPES: Mapping[str, Mapping[str, str]] = {
     "token": {"finding": "int64", "kind": "string", "token": "string"},
-    "band": {"finding": "int64", "released": "int64", "band": "int64", "value": "string"},
+    "band": {"finding": "int64", "released": "int64", "value": "string"},
 }
 
 
@@ -120,7 +120,7 @@ def _holders(source: Source, released: Sequence[Released], limits: Limits) -> Ta
 def _users(source: Source, released: Sequence[Released], limits: Limits) -> Table:
     """(finding, account) of those that use two templates of one finding, each near another."""
     wanted = _loaded(source, "band", _bands(released))
-    bands = source.table("template_band").inner_join(wanted, ["band", "value"])
+    bands = source.table("template_band").inner_join(wanted, "value")
     near = bands.group_by("finding", "released", "template").agg(equal=bands.count())
     near = source.keep("hunted_templates", near.filter(near.equal >= fingerprints.NEAR))
     users = source.table("account_template")
@@ -153,11 +153,11 @@ def _tokens(released: Sequence[Released]) -> Iterable[tuple[int, str, str]]:
             yield from ((place, kind, value) for value in sorted(values))
 
 
-def _bands(released: Sequence[Released]) -> Iterable[tuple[int, int, int, str]]:
+def _bands(released: Sequence[Released]) -> Iterable[tuple[int, int, str]]:
+    """A finding has those bands alone that its rows share; the number of a band is in its value."""
     for place, one in enumerate(released):
         for template, bands in enumerate(one.templates):
-            if len(bands) == schema.BANDS:
-                yield from ((place, template, band, value) for band, value in enumerate(bands))
+            yield from ((place, template, value) for value in sorted(set(bands)))
 
 
 def _loaded(source: Source, name: str, rows: Iterable[tuple[object, ...]]) -> Table:

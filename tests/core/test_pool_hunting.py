@@ -91,8 +91,8 @@ def near(number: int, equal: int) -> tuple[str, ...]:
         ((near(1, 1), near(2, 32)), False),  # one equal band is chance
         ((near(1, 32),), False),  # one template is a tutorial's
         ((near(1, 32), near(1, 31)), False),  # two of theirs that are near one of ours
-        ((tuple(bands(1)[1:] + bands(1)[:1]), near(2, 32)), False),  # equal in another place
-        ((near(1, 32)[:31], near(2, 32)), False),  # no fingerprint
+        ((near(1, 32)[7:9], near(2, 32)[:2]), True),  # a finding has the bands that rows share
+        ((near(1, 32)[7:8], near(2, 32)), False),
     ],
 )
 def test_two_templates_of_a_finding_match_with_two_bands_each(
