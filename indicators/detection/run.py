@@ -270,9 +270,36 @@ class _Judge:
             by_member[self._rows.member(unit)].append(unit)
         whole = self._finding(group, marks)
         if len(by_member) > 1 and whole is not None:
-            return [whole]
-        parts = [self._finding(units, marks) for _, units in sorted(by_member.items())]
-        return [part for part in parts if part is not None]
+            return [whole, *self._untold(group, marks, whole)]
+        return [
+            part for _, units in sorted(by_member.items()) for part in self._parts(units, marks)
+        ]
+
+    def _parts(
+        self, units: Sequence[int], marks: Mapping[int, Collection[Algorithm]]
+    ) -> Iterable[Finding]:
+        """What a member's rows say together, else each: what is tied to a row unsays nothing."""
+        together = self._finding(units, marks)
+        if together is not None:
+            return [together]
+        each = [self._finding([unit], marks) for unit in units]
+        return [one for one in each if one is not None]
+
+    def _untold(
+        self, group: Sequence[int], marks: Mapping[int, Collection[Algorithm]], whole: Finding
+    ) -> Iterable[Finding]:
+        """Drafts of rows that a scorecard names alone, with a family that the finding leaves out.
+
+        A finding has the families that two rows share, so whoever plants a row beside another's
+        would take from all what they match by: its member is asked for the rest.
+        """
+        told = {band for family in whole.templates for band in family.bands}
+        each = [self._finding([unit], marks) for unit in group]
+        return [
+            one
+            for one in each
+            if one is not None and any(told.isdisjoint(family.bands) for family in one.templates)
+        ]
 
     def _finding(
         self, group: Sequence[int], marks: Mapping[int, Collection[Algorithm]]

@@ -181,6 +181,22 @@ def test_a_family_is_said_by_the_bands_that_two_rows_share() -> None:
     assert family.bands == tuple(f"{band:016x}" for band in (1, 2, 3))
 
 
+def test_a_planted_row_takes_no_family_from_what_others_match_by() -> None:
+    own = template(0, *range(8)), template(1, *range(50, 58))
+    aurora = replace(pooled(AURORA, replace(CAMPAIGN, templates=(0, 1))), templates=own)
+    planted = replace(pooled(BOREALIS, replace(CAMPAIGN, templates=(0,)), 1), templates=(own[0],))
+    (alone,) = found(aurora).findings
+    assert len(alone.templates) == 2
+    finding, draft = found(aurora, planted).findings
+    assert finding.members == {AURORA, BOREALIS}
+    assert len(finding.templates) == 1
+    assert draft.members == {AURORA}
+    assert len(draft.templates) == 2
+    # Nothing more is asked of Aurora where the finding has all of it.
+    both = replace(planted, templates=own, row=replace(planted.row, templates=(0, 1)))
+    assert len(found(aurora, both).findings) == 1
+
+
 @pytest.mark.parametrize(
     ("hours", "said"),
     [
