@@ -32,6 +32,28 @@ def spoiled(good: Extract, number: int, **changed: object) -> Extract:
     return replace(good, clusters=tuple(rows))
 
 
+def largest(*, day: date = TODAY) -> Extract:
+    """As large as an extract may be: every list full, every row with templates of its own."""
+    draw = random.Random(3)  # noqa: S311 - test data
+    good = extract(1, day=day)
+    texts = hexes(draw, 64, 64)
+    rows = tuple(
+        replace(
+            row,
+            payment=texts,
+            device=texts,
+            devices="1k-up",
+            egress=texts[:32],
+            templates=tuple(range(row.row * 32, row.row * 32 + 32)),
+        )
+        for row in good.clusters
+    )
+    templates = tuple(
+        replace(_template(draw, number), languages=()) for number in range(len(rows) * 32)
+    )
+    return replace(good, clusters=rows, templates=templates)
+
+
 def parts(
     made: Extract, clusters: bytes | None = None, templates: bytes | None = None
 ) -> tuple[bytes, bytes, bytes]:

@@ -2,7 +2,17 @@
 
 from django.urls import URLPattern, URLResolver, path, re_path
 
-from exchange.api import algorithms, columns, files, ledger, recalls, search, tokens, views
+from exchange.api import (
+    algorithms,
+    columns,
+    extracts,
+    files,
+    ledger,
+    recalls,
+    search,
+    tokens,
+    views,
+)
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("contributions/", views.Contributions.as_view(), name="api-contributions"),
@@ -13,6 +23,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     ),
     path("algorithms/", algorithms.Algorithms.as_view(), name="api-algorithms"),
     path("columns/", columns.Columns.as_view(), name="api-columns"),
+    path("extracts/", extracts.Extracts.as_view(), name="api-extracts"),
     path("files/", files.Files.as_view(), name="api-files"),
     path("files/<uuid:file_id>/", files.File.as_view(), name="api-file"),
     path("files/<uuid:file_id>/report/", files.Report.as_view(), name="api-file-report"),

@@ -17,6 +17,9 @@ from exchange.proof.refused import Forbidden, NotFound, Refused
 from indicators.stix import vocab
 
 _STATUSES = {"body.size": 413, "body.length": 411, "token.quota": 429, "token.busy": 429}
+_STATUSES |= {"extract.size": 413, "extract.quota": 429, "extract.soon": 429, "extract.busy": 429}
+# The pool is off, or a child of ours was not equal to its work: nothing is stored of it.
+_STATUSES |= {"pool.off": 503}
 _STATUSES |= {"file.size": 413, "file.busy": 429, "file.room": 507}
 # A list of 10,000 values, each as long as most are.
 MOST_LOOKUP_OCTETS = 2_097_152

@@ -17,7 +17,7 @@ from exchange import children
 from exchange.proof.refused import Refused
 from indicators.detection import manifest, parquet, rules, schema, taking, thrift
 from indicators.detection.values import Extract
-from tests.extracts import TODAY, extract, parts, spoiled
+from tests.extracts import TODAY, extract, largest, parts, spoiled
 
 GOOD = extract()
 CLUSTERS = parquet.write_clusters(GOOD.clusters)
@@ -87,27 +87,7 @@ def test_a_good_extract_is_taken_by_the_child() -> None:
 
 
 def test_the_largest_extract_is_taken_in_the_same_memory() -> None:
-    draw = random.Random(3)  # noqa: S311 - test data
-    texts = [f"{draw.getrandbits(256):064x}" for _ in range(64)]
-    first = GOOD.templates[0]
-    rows = tuple(
-        replace(
-            row,
-            payment=tuple(sorted(texts)),
-            device=tuple(sorted(texts)),
-            devices="1k-up",
-            egress=tuple(sorted(texts[:32])),
-            templates=tuple(range(row.row * 32, row.row * 32 + 32)),
-        )
-        for row in GOOD.clusters
-    )
-    templates = tuple(
-        replace(
-            first, template=number, bands=tuple(f"{draw.getrandbits(64):016x}" for _ in range(32))
-        )
-        for number in range(schema.MOST_FILE_TEMPLATES)
-    )
-    assert judged(parts(replace(GOOD, clusters=rows, templates=templates))) == "taken"
+    assert judged(parts(largest())) == "taken"
 
 
 def _writer_metadata() -> bytes:

@@ -199,7 +199,7 @@ def test_the_tries_of_a_day_are_counted_and_beyond_them_nothing_is_read(
     most = pool.TRIES + 1
     for _ in range(most):
         assert refused(ana, (b"no manifest", b"", b"")).code == "extract.manifest"
-    with acting(ana.acting()), django_assert_num_queries(9), pytest.raises(Refused) as caught:
+    with acting(ana.acting()), django_assert_num_queries(7), pytest.raises(Refused) as caught:
         pool.send(ana, of_today(), now=NOW)
     assert caught.value.code == "extract.quota"
     assert Extract.objects.count() == most
