@@ -40,6 +40,7 @@ from exchange.algorithms.reading import (
     text_of,
     told,
     view,
+    waiting,
 )
 from exchange.algorithms.starting import starting_text
 from exchange.algorithms.trials import Tried, faults_of, is_on, try_out
@@ -82,6 +83,7 @@ __all__ = [
     "told",
     "try_out",
     "view",
+    "waiting",
     "wanted",
     "withdraw",
     "write",

@@ -180,6 +180,18 @@ def queue(principal: Principal) -> tuple[Row, ...]:
     return tuple(sorted(found, key=lambda row: states.index(row.state)))
 
 
+def waiting(principal: Principal) -> int:
+    """How many wait for this person's own word now."""
+    if FORUM_COUNSEL in principal.roles:
+        rows = Algorithm.objects.filter(state__in=(_State.APPROVED, _State.SUSPENDED))
+    elif principal.member_id is not None and principal.may("approve-algorithm"):
+        own = Algorithm.objects.filter(member_id=principal.member_id)
+        rows = own.filter(state=_State.SUBMITTED).exclude(author_id=principal.user_id)
+    else:
+        return 0
+    return rows.count()
+
+
 def suspended(principal: Principal) -> tuple[Row, ...]:
     """Alarms: those that a failing run stopped, for the operator and the forum's counsel."""
     if not (FORUM_COUNSEL in principal.roles or OPERATOR in principal.roles):

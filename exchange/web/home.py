@@ -7,7 +7,18 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
-from exchange import audit, docket, feedback, inbox, openings, policies, reminders, review, tokens
+from exchange import (
+    algorithms,
+    audit,
+    docket,
+    feedback,
+    inbox,
+    openings,
+    policies,
+    reminders,
+    review,
+    tokens,
+)
 from exchange.questions import as_of, report
 from exchange.web import operator, wire
 from members.auth import Principal
@@ -59,6 +70,7 @@ def _compliance(request: HttpRequest, principal: Principal) -> HttpResponse:
         "requests": openings.tasks(principal, now=now),
         "is_counsel": is_counsel,
         "token_alarms": tokens.raised_today(principal, now=now),
+        "algorithms_wait": algorithms.waiting(principal),
         **_taken_back(principal, now=now),
         **_workspace(principal, now=now),
         "now": now,
@@ -81,6 +93,7 @@ def _forum(request: HttpRequest, principal: Principal) -> HttpResponse:
         "circles": audit.circles(principal),
         "alarms": as_of.alarms(principal),
         "token_alarms": tokens.raised_today(principal, now=now),
+        "algorithms_wait": algorithms.waiting(principal),
         "now": now,
     }
     return wire.render(request, "web/counsel/home.html", context)

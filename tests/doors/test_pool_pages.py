@@ -149,6 +149,21 @@ def test_the_way_through_the_pages(cast: Cast, now: datetime) -> None:
     assert "Pia" not in page
 
 
+@pytest.mark.parametrize(
+    ("name", "state"), [("alma", "submitted"), ("abel", "submitted"), ("dora", "approved")]
+)
+def test_what_waits_for_a_word_is_said_on_the_start_page(
+    cast: Cast, now: datetime, name: str, state: str
+) -> None:
+    said = "1 algorithm waits for your word."
+    assert said not in seen(cast, name, "/")[1]
+    as_owner()
+    made.put(cast, state, now=now)
+    assert said in seen(cast, name, "/")[1]
+    for other in ("ana", "cleo", "otto", "pia"):
+        assert said not in seen(cast, other, "/")[1]
+
+
 def test_each_fault_stands_at_its_line_and_nothing_is_kept(cast: Cast) -> None:
     client = browser(cast.ana)
     start = client.get("/algorithms/new/").context["form"]["text"].value()
@@ -263,8 +278,11 @@ def test_the_list_of_extracts_costs_the_same_however_long(
 
 
 def refuse(cast: Cast) -> None:
-    with pytest.raises(Refused):
-        sent_today(cast, cast.ana, 2)
+    """A second extract of the same day, too soon: its digest stays."""
+    now = timezone.now()
+    who = machine(cast.ana, scopes=("extracts", "tokens"), name="extractor again")
+    with acting(who.acting()), pytest.raises(Refused):
+        pool.send(who, parts(extract(2, day=now.date())), now=now)
 
 
 def test_where_the_pool_is_off_its_pages_say_so(cast: Cast, settings: LazySettings) -> None:
