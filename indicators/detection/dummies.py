@@ -27,17 +27,19 @@ from indicators.detection.values import ClusterRow, Parameters, TemplateRow
 Weights = Mapping[str, int]
 
 TRIES = 60
+OCTETS = 136  # of a block: one round of SHAKE-256
 MOST_CLIENTS = 100  # of the most usual, that dummies have
 MOST_SHAPES = 12  # of hours, kept for each evenness
 _TABLE = Path(__file__).with_name("data") / "marginals.json"
-_LISTED = ("egress", "client", "templates")
-_WORDS = ("capabilities", "methods", "surface")
-_COLUMNS = ("flat", *schema.SHARES, "start_days")
+LISTED = ("egress", "client", "templates")
+WORDS = ("capabilities", "methods", "surface")
+COLUMNS = ("flat", *schema.SHARES, "start_days")
+NAMED: Mapping[str, str] = {"payment": "payers", "device": "devices"}
 # Columns that a log may know nothing of.
 _ALWAYS = frozenset({"mid", "deviced"})
-OPTIONAL = frozenset({"mismatch", "pivot", *_LISTED, *_WORDS})
-_NOTHING: Mapping[str, Any] = dict.fromkeys((*_LISTED, *_WORDS), ()) | {"mismatch": 0, "pivot": 0}
-_TEMPLATE = ("length_bucket", "sample_bucket", "base_rate_bucket")
+OPTIONAL = frozenset({"mismatch", "pivot", *LISTED, *WORDS})
+_NOTHING: Mapping[str, Any] = dict.fromkeys((*LISTED, *WORDS), ()) | {"mismatch": 0, "pivot": 0}
+TEMPLATE = ("length_bucket", "sample_bucket", "base_rate_bucket")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,7 @@ class Stream(random.Random):
         count = -(-k // 8)
         while len(self._octets) < count:
             block = self._seed + self._block.to_bytes(8, "big")
-            self._octets += shake_256(block).digest(4_096)
+            self._octets += shake_256(block).digest(OCTETS)
             self._block += 1
         taken, self._octets = self._octets[:count], self._octets[count:]
         return int.from_bytes(taken, "big") >> (8 * count - k)
@@ -111,15 +113,14 @@ def dummies(source: Source, count: int, *, day: date) -> tuple[Dummy, ...]:
 def _dummy(source: Source, number: int, day: date) -> Dummy:
     born = _born(source, number, day)
     name = f"{number}/{born.isoformat()}"
-    drawn = Stream(_seed(source, "facts", name))
-    row = _quiet(source, drawn)
-    began = born - timedelta(days=int(_one(drawn, source.table["began"])))
-    row = _today(row, source, name, (began, day))
+    row = _quiet(source, name)
+    ago = int(_one(_stream(source, name, "began"), source.table["began"]))
+    row = _today(row, source, name, (born - timedelta(days=ago), day))
     keyed = Stream(_seed(source, "tokens", f"{name}/{source.epoch}"))
     tokens: dict[str, Any] = {kind: _fresh(keyed, getattr(row, kind), 64) for kind in schema.KINDS}
     client = _clients(source, name, len(row.client))
     row = replace(row, cluster=keyed.hexes(16), client=client, **tokens)
-    return Dummy(row, tuple(_template(source.table, drawn, keyed) for _ in row.templates))
+    return Dummy(row, tuple(_template(source, f"{name}/{n}", keyed) for n in row.templates))
 
 
 def _born(source: Source, number: int, day: date) -> date:
@@ -129,50 +130,71 @@ def _born(source: Source, number: int, day: date) -> date:
     return day - timedelta(days=(day.toordinal() + stream.randrange(life)) % life)
 
 
-def _quiet(source: Source, drawn: Stream) -> ClusterRow:
+def _quiet(source: Source, name: str) -> ClusterRow:
     """A row that may be sent and is not found alone."""
     seen = []
-    for _ in range(TRIES):
-        row = _row(source.table, drawn, source.limits)
-        row = replace(row, **{name: _NOTHING[name] for name in OPTIONAL - source.carried})
+    for number in range(TRIES):
+        row = _row(source, f"{name}/{number}")
+        row = replace(row, **{column: _NOTHING[column] for column in OPTIONAL - source.carried})
         if _fits(row, source):
             return row
         seen.append(row)
     # The table is of another world than the scorecard: the lowest, with a basis by its facts alone.
     basis = {"flat": source.limits.flat, "fresh": -(-source.limits.fresh // 2) * 2}
     paced = [
-        replace(row, methods=(), **{name: max(getattr(row, name), basis[name]) for name in basis})
+        replace(row, methods=(), **{fact: max(getattr(row, fact), basis[fact]) for fact in basis})
         for row in seen
     ]
     return min(paced, key=lambda one: scorecard.score_of(one, source.card))
 
 
-def _row(table: Mapping[str, Any], drawn: Stream, limits: rules.Limits) -> ClusterRow:
-    """Facts from the marginals; what must agree with the number of accounts is drawn below it."""
-    size = _one(drawn, table["size"])
-    accounts = max(limits.accounts, _within(drawn, size))
-    payers = min(accounts, max(limits.payers, _within(drawn, _one(drawn, table["payers"][size]))))
-    devices = _within(drawn, _one(drawn, table["devices"][size]))
-    cards = min(payers + drawn.choice((0, 0, 0, 1, payers // 4)), schema.MOST_TOKENS["payment"])
-    facts: dict[str, Any] = {name: int(_one(drawn, table[name])) for name in _COLUMNS}
-    facts |= {name: _words(drawn, table[name]) for name in _WORDS}
-    counts = {name: int(_one(drawn, table[name])) for name in _LISTED}
+def _row(source: Source, name: str) -> ClusterRow:
+    """Facts from the marginals; what must agree with the number of accounts is drawn below it.
+
+    Each column has a chance of its own: what the day leaves to be filled up changes a little, and
+    only the few dummies that lie at an edge change with it.
+    """
+    table, limits = source.table, source.limits
+    size = _one(_stream(source, name, "size"), table["size"])
+    accounts = max(limits.accounts, _within(_stream(source, name, "accounts"), size))
+    payers = min(accounts, max(limits.payers, _of_size(source, name, "payers", size)))
+    devices = _of_size(source, name, "devices", size)
+    facts: dict[str, Any] = {
+        column: int(_one(_stream(source, name, column), table[column])) for column in COLUMNS
+    }
+    facts |= {column: _words(_stream(source, name, column), table[column]) for column in WORDS}
+    counts = {column: int(_one(_stream(source, name, column), table[column])) for column in LISTED}
+    of_payers, of_devices = rules.bucket_of(payers), rules.bucket_of(devices)
+    cards = max(limits.payers, _named(source, name, "payment", of_payers))
+    known = min(devices, _named(source, name, "device", of_devices))
     return ClusterRow(
         row=0,
         cluster="",
         size=rules.bucket_of(accounts),
-        payers=rules.bucket_of(payers),
-        devices=rules.bucket_of(devices),
+        payers=of_payers,
+        devices=of_devices,
         first_day=date.min,
         last_day=date.min,
-        payment=("",) * cards,
-        device=("",) * min(devices, schema.MOST_TOKENS["device"]),
+        payment=("",) * min(cards, schema.MOST_TOKENS["payment"]),
+        device=("",) * min(known, schema.MOST_TOKENS["device"]),
         egress=("",) * counts["egress"],
         client=("",) * counts["client"],
         templates=tuple(range(counts["templates"])),
-        hours=_hours(table, drawn, facts["flat"]),
+        hours=_hours(table, _stream(source, name, "hours"), facts["flat"]),
         **facts,
     )
+
+
+def _of_size(source: Source, name: str, column: str, size: str) -> int:
+    """How many payers or devices a group of this size has."""
+    stream = _stream(source, name, column)
+    return _within(stream, _one(stream, source.table[column][size]))
+
+
+def _named(source: Source, name: str, kind: str, bucket: str) -> int:
+    """How many tokens are named of a bucket of payers or devices."""
+    stream, known = _stream(source, name, kind), source.table[kind].get(bucket)
+    return int(_one(stream, known)) if known else _within(stream, bucket)
 
 
 def _fits(row: ClusterRow, source: Source) -> bool:
@@ -229,9 +251,10 @@ def _hours(table: Mapping[str, Any], drawn: Stream, flat: int) -> str:
     return "".join(map(str, shape))
 
 
-def _template(table: Mapping[str, Any], drawn: Stream, keyed: Stream) -> TemplateRow:
-    facts = {name: _one(drawn, table["template"][name]) for name in _TEMPLATE}
-    languages = _words(drawn, table["template"]["languages"]) or ("en",)
+def _template(source: Source, name: str, keyed: Stream) -> TemplateRow:
+    table = source.table["template"]
+    facts = {column: _one(_stream(source, name, column), table[column]) for column in TEMPLATE}
+    languages = _words(_stream(source, name, "languages"), table["languages"]) or ("en",)
     bands = tuple(keyed.hexes(16) for _ in range(schema.BANDS))
     return TemplateRow(template=0, bands=bands, languages=languages, **facts)
 
@@ -257,6 +280,10 @@ def _within(stream: Stream, bucket: str) -> int:
     place = schema.SIZES.index(bucket)
     low, high = floors[place], floors[place + 1] - 1
     return min(stream.randint(low, high), stream.randint(low, high))
+
+
+def _stream(source: Source, name: str, column: str) -> Stream:
+    return Stream(_seed(source, f"facts/{column}", name))
 
 
 def _evenly(source: Source, use: str, name: str) -> float:
@@ -288,11 +315,16 @@ def table_of(
             size: _marginal(getattr(row, name) for row in rows if row.size == size)
             for size in table["size"]
         }
-    for name in _COLUMNS:
+    for name, of in NAMED.items():
+        table[name] = {
+            bucket: _marginal(len(getattr(row, name)) for row in rows if getattr(row, of) == bucket)
+            for bucket in sorted({getattr(row, of) for row in rows})
+        }
+    for name in COLUMNS:
         table[name] = _marginal(getattr(row, name) for row in rows)
-    for name in _LISTED:
+    for name in LISTED:
         table[name] = _marginal(len(getattr(row, name)) for row in rows)
-    for name in _WORDS:
+    for name in WORDS:
         table[name] = _shares([getattr(row, name) for row in rows])
     table["began"] = _marginal((day - row.first_day).days for day, row in found)
     table["ended"] = _marginal((day - row.last_day).days for day, row in found)
@@ -301,7 +333,7 @@ def table_of(
         for flat in sorted({row.flat for row in rows})
     }
     table["template"] = {
-        name: _marginal(getattr(one, name) for one in templates) for name in _TEMPLATE
+        name: _marginal(getattr(one, name) for one in templates) for name in TEMPLATE
     } | {"languages": _shares([one.languages for one in templates])}
     return table
 

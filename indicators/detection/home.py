@@ -19,7 +19,17 @@ from hashlib import sha256
 from hmac import digest
 from typing import Any
 
-from indicators.detection import dummies, facts, graph, rules, schema, scorecard, sources, ties
+from indicators.detection import (
+    dummies,
+    facts,
+    graph,
+    marginals,
+    rules,
+    schema,
+    scorecard,
+    sources,
+    ties,
+)
 from indicators.detection.document import Algorithm
 from indicators.detection.facts import Facts, Group, Template
 from indicators.detection.rules import Limits, Problem
@@ -285,19 +295,23 @@ def extract(
     real = [
         (one.row, tuple(forms[number] for number in one.row.templates), one.group) for one in chosen
     ]
-    filled = dummies.dummies(_like(found, setup, keys), limits.rows - len(real), day=day)  # 8
+    table = marginals.rest_of(
+        dummies.shipped(), [row for row, _, _ in real], list(forms.values()), count=limits.rows
+    )
+    like = _like(found, setup, keys, table)
+    filled = dummies.dummies(like, limits.rows - len(real), day=day)  # 8
     rows = real + [(one.row, one.templates, None) for one in filled]
     return _placed(rows, keys, day)
 
 
-def _like(found: Clusters, setup: Setup, keys: Keys) -> dummies.Source:
+def _like(found: Clusters, setup: Setup, keys: Keys, table: Mapping[str, Any]) -> dummies.Source:
     """What dummies are made of, to be like the groups of this log."""
     rows = [one.row for one in found.clusters]
     carried = (name for name in dummies.OPTIONAL if any(getattr(row, name) for row in rows))
     return dummies.Source(
         secret=keys.secret,
         epoch=keys.epoch,
-        table=dummies.shipped(),
+        table=table,
         card=setup.card,
         limits=setup.limits,
         carried=frozenset(carried),

@@ -2,14 +2,16 @@
 
 import random
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from indicators.detection import dummies, rules, schema, scorecard
+from indicators.detection import dummies, marginals, rules, schema, scorecard
 from indicators.detection.values import ClusterRow, TemplateRow
 
 DAY = date(2026, 11, 2)
@@ -195,6 +197,73 @@ def test_a_table_of_rows_says_what_they_were_like_and_not_how_many() -> None:
     again = dummies.dummies(replace(SOURCE, table=table), 100, day=DAY)
     for one in again:
         assert rules.check_row(one.row, day=DAY) == ()
+
+
+def many_real(count: int) -> list[dummies.Dummy]:
+    """Rows of a member unlike the others: large groups, with templates, all of one kind."""
+    form = TemplateRow(0, ("0" * 16,) * 32, "1k-9k-tokens", "1k-9k", "lt-1e-4", ("zh",))
+    same: dict[str, Any] = {"size": "100-299", "payers": "10-29", "mismatch": 6, "flat": 8}
+    other = replace(SOURCE, secret=b"r" * 32)
+    return [
+        dummies.Dummy(
+            replace(one.row, templates=(0,), methods=("rubric-grading",), **same), (form,)
+        )
+        for one in dummies.dummies(other, count, day=DAY)
+    ]
+
+
+def means(found: Sequence[dummies.Dummy]) -> list[float]:
+    """What an extract is like on the whole, each from 0 to about 1."""
+    rows = [one.row for one in found]
+    forms = [template for one in found for template in one.templates]
+    return [
+        sum(row.size == "100-299" for row in rows) / len(rows),
+        sum(row.payers == "10-29" for row in rows) / len(rows),
+        sum(row.mismatch == 6 for row in rows) / len(rows),
+        sum(row.flat == 8 for row in rows) / len(rows),
+        sum(len(row.templates) for row in rows) / len(rows) / 5,
+        sum(bool(row.methods) for row in rows) / len(rows),
+        sum(one.base_rate_bucket == "lt-1e-4" for one in forms) / len(forms),
+        sum("zh" in one.languages for one in forms) / len(forms),
+    ]
+
+
+def test_an_extract_is_like_any_other_whatever_its_real_rows_are() -> None:
+    usual = means(MANY)
+    real = many_real(15)
+    table = marginals.rest_of(
+        SOURCE.table,
+        [one.row for one in real],
+        [template for one in real for template in one.templates],
+        count=schema.ROWS,
+    )
+    filled = dummies.dummies(replace(SOURCE, table=table), schema.ROWS - 15, day=DAY)
+    plain = dummies.dummies(SOURCE, schema.ROWS - 15, day=DAY)
+    off, off_plain = (
+        [abs(a - b) for a, b in zip(usual, means([*real, *rest]), strict=True)]
+        for rest in (filled, plain)
+    )
+    assert max(off) < 0.06
+    assert sum(off) < sum(off_plain) / 2
+
+
+def test_where_real_rows_fill_a_column_the_table_stays() -> None:
+    real = many_real(schema.ROWS)
+    table = marginals.rest_of(SOURCE.table, [one.row for one in real], [], count=schema.ROWS)
+    assert table["size"]["100-299"] == 0
+    assert sum(table["size"].values()) > 0
+    full = marginals.rest_of(SOURCE.table, [one.row for one in MANY], [], count=1)
+    assert full["size"] == SOURCE.table["size"]
+
+
+def test_real_rows_that_come_change_few_dummies() -> None:
+    real = [one.row for one in many_real(12)]
+    before, after = (
+        replace(SOURCE, table=marginals.rest_of(SOURCE.table, rows, [], count=schema.ROWS))
+        for rows in (real[:10], real)
+    )
+    pairs = zip(*(dummies.dummies(one, 250, day=DAY) for one in (before, after)), strict=True)
+    assert sum(one.row != other.row for one, other in pairs) < 40
 
 
 def test_a_table_of_rows_without_templates_makes_rows_without() -> None:
