@@ -53,6 +53,7 @@ app.conf.beat_schedule = {
         ("answers", 10.0, "render"),
         ("look_back", 60.0, "render"),
         ("show_extracts", 10.0, "pool"),
+        ("run_pool", 60.0, "pool"),
     )
 }
 

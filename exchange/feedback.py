@@ -20,6 +20,7 @@ from indicators import store
 from indicators.models import Contribution
 from indicators.stix import extensions
 from members.auth import Principal
+from members.models import Member
 from members.roles import FORUM_COUNSEL
 from members.scope import acting
 from members.seals import for_member
@@ -77,13 +78,16 @@ def note(
     )
     said_before.update(answered_at=now, answer=Feedback.Answer.CORRECTED)
     tasks = []
+    exchange = set(Member.everyone.filter(is_exchange=True).values_list("id", flat=True))
     for one in leaving:
         said = (extensions.context_of(one.obj) or {}).get("disposition")
         target = names.objects.get(str(one.obj.get("sighting_of_ref")))
         if one.obj["type"] != "sighting" or said not in FAULTS or target is None:
             continue
         is_own = target.member_id == one.version.member_id
-        if is_own or one.version.object_id not in given.get(target.member_id, ()):
+        # The exchange receives nothing; of what its runs found the forum's counsel is told.
+        is_told = one.version.object_id in given.get(target.member_id, ())
+        if is_own or not (is_told or target.member_id in exchange):
             continue
         tasks.append(
             Feedback(

@@ -26,6 +26,7 @@ from exchange import (
     replay,
     retention,
     revocation,
+    runs,
     statistics,
     tables,
 )
@@ -205,6 +206,13 @@ def show_extracts() -> None:
     """Put in words what members ask to see of their own extracts; drop what was shown."""
     pool.make(now=timezone.now())
     pool.clear(now=timezone.now())
+
+
+# A run is some seconds; what it forks has its own bounds, and the child ends before the task.
+@app.task(name="exchange.tasks.run_pool", soft_time_limit=580, time_limit=600)
+def run_pool() -> None:
+    """Run the active algorithms over the pool, if anything is new."""
+    runs.work(now=timezone.now())
 
 
 @app.task(name="exchange.tasks.calendar")

@@ -65,6 +65,7 @@ from exchange.models.releases import (
     ServedNote,
 )
 from exchange.models.retention import Erasure, KeptList, LegalHold, PersonRequest, RetentionRun
+from exchange.models.runs import Finding, FindingObject, Run
 from exchange.models.search import SearchEntry, SearchValue
 from exchange.models.sightings import Backfill, Fold, FoldPart, ReleaseAgain
 from exchange.models.statistics import StatisticsBlock, StatisticsCell, StatisticsTable
@@ -90,6 +91,8 @@ __all__ = [
     "File",
     "FileFault",
     "FilePart",
+    "Finding",
+    "FindingObject",
     "FloorPolicy",
     "Fold",
     "FoldPart",
@@ -140,6 +143,7 @@ __all__ = [
     "Rendition",
     "RetentionRun",
     "Revocation",
+    "Run",
     "SealedPage",
     "SearchEntry",
     "SearchValue",

@@ -461,7 +461,10 @@ def _member(old: Document, new: Document) -> Changes:
         yield from _SETTINGS.get(name, _looser)(was, now, name)
 
 
-_DEFAULTS = {"tlp_at_least": "clear", "dates": "day", "counts": "decade", "backfill": "none"}
+_DEFAULTS = {
+    **{"tlp_at_least": "clear", "dates": "day", "counts": "decade", "backfill": "none"},
+    "drafts": "ask",
+}
 _SETTINGS: Mapping[str, Compare] = {
     **dict.fromkeys(("title", "because", "reasons"), _words),
     "version": _names,
@@ -483,4 +486,5 @@ _SETTINGS: Mapping[str, Compare] = {
         opt_out=_switch, contributors=_larger, share_percent=_smaller, age_months=_larger
     ),
     "backfill": _later(("live", "none")),
+    "drafts": _later(("send", "ask")),
 }

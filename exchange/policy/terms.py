@@ -215,6 +215,8 @@ class MemberPolicy:
     url_path_segments: int | None = None
     days_at_most: int | None = None
     backfill: str = "none"
+    # What a run of the pool finds in the member's own rows: its analyst is asked, or it is sent.
+    drafts: str = "ask"
     two_people: bool = False
     stay_hidden: bool = False
     statistics: Own = Own()
@@ -313,7 +315,7 @@ _LISTS = (
 )
 _PLAIN = (
     *("tlp_at_least", "min_circle", "dates", "counts", "url_path_segments", "days_at_most"),
-    *("backfill", "two_people", "stay_hidden"),
+    *("backfill", "drafts", "two_people", "stay_hidden"),
 )
 _TABLES = ("deny_kinds", "in_circles", "delay_seconds", "statistics", "reasons", "because")
 _POLICY_FIELDS = frozenset((*_LISTS, *_PLAIN, *_TABLES, "version", "title", "allow_recipients"))
@@ -360,6 +362,7 @@ def _check_policy(document: Mapping[str, Any]) -> None:
     _check_words(document, "dates", ("day", "month", "none"))
     _check_words(document, "counts", ("decade", "none"))
     _check_words(document, "backfill", ("none", "live"))
+    _check_words(document, "drafts", ("ask", "send"))
 
 
 def _check_numbers(document: Mapping[str, Any]) -> None:

@@ -5,9 +5,9 @@ token, or a band of a template, that a single row holds is left out before an en
 row becomes a value only when something ties it. What is left is the same, whatever the order.
 """
 
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date
 from hashlib import sha256
@@ -43,6 +43,7 @@ class Sent:
     day: date
     clusters: bytes
     templates: bytes
+    source: str = ""  # whose of the affiliates it is
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,7 @@ class _Piece:
 
     member: int
     day: date
+    source: str
     digest: bytes
     clusters: Arrow
     templates: Arrow
@@ -67,6 +69,7 @@ class Columns(run.Rows):
     _shared: Sequence[Arrow]  # (row, token) of tokens that two rows hold
     _made: dict[int, Pooled] = field(default_factory=dict)
     _holders: dict[str, set[int]] = field(default_factory=dict)
+    _sources: dict[tuple[int, str], str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self._rows.member)
@@ -83,6 +86,10 @@ class Columns(run.Rows):
     def members(self) -> Mapping[int, int]:
         """How many rows each has."""
         return Counter(self._rows.member.tolist())
+
+    def sources(self, rows: Iterable[Pooled]) -> frozenset[str]:
+        """Whose rows these are, of the affiliates that count as one."""
+        return frozenset(self._sources[one.member, one.row.cluster] for one in rows)
 
     def doubted(self, token: str, holder: int) -> bool:
         """Whether a row of another member holds this token too."""
@@ -107,6 +114,8 @@ class Columns(run.Rows):
             mine = of == piece
             made = _rows(self._pieces[piece], raw[mine] - self._rows.first[piece])
             newest |= dict(zip(missing[mine].tolist(), made, strict=True))
+            source = self._pieces[piece].source
+            self._sources |= {(one.member, one.row.cluster): source for one in made}
         lists = {name: self._union(listed, missing) for name, listed in self._listed.items()}
         lists |= {name: self._tags(kind, missing) for name, kind in _TAGS.items()}
         begun = self.tables["cluster_row"]["first_day"].take(pa.array(missing)).to_pylist()
@@ -169,8 +178,7 @@ def read(sent: Iterable[Sent], *, is_whole: bool = False, threads: int = 2) -> C
     # 1. the files, each let go when it is read   2. rows of one group on several days are one row
     # 3. its newest facts                         4. its tokens, where another row holds them too
     # 5. templates, and their bands, where another template has them too
-    with ThreadPoolExecutor(threads) as pool:  # 1
-        pieces = sorted(pool.map(_read, sent), key=lambda one: (one.member, one.day, one.digest))
+    pieces = _pieces(sent, threads)  # 1
     rows = _Rows.of(pieces)  # 2
     made: dict[str, Arrow] = {"cluster_row": _facts(rows)}  # 3
     listed = {kind: _Listed.of(pieces, kind, _TOKEN) for kind in schema.KINDS}  # 4
@@ -196,9 +204,24 @@ def read(sent: Iterable[Sent], *, is_whole: bool = False, threads: int = 2) -> C
     )
 
 
+def _pieces(sent: Iterable[Sent], threads: int) -> list[_Piece]:
+    """Read side by side; of those that wait to be read there are a few at a time."""
+    found: list[_Piece] = []
+    waiting: deque[Future[_Piece]] = deque()
+    with ThreadPoolExecutor(threads) as pool:
+        for one in sent:
+            waiting.append(pool.submit(_read, one))
+            if len(waiting) > 4 * threads:
+                found.append(waiting.popleft().result())
+        found += [one.result() for one in waiting]
+    return sorted(found, key=lambda one: (one.member, one.day, one.digest))
+
+
 def _read(sent: Sent) -> _Piece:
     clusters, templates = _table(sent.clusters), _table(sent.templates)
-    return _Piece(sent.member, sent.day, sha256(sent.clusters).digest(), clusters, templates)
+    return _Piece(
+        sent.member, sent.day, sent.source, sha256(sent.clusters).digest(), clusters, templates
+    )
 
 
 def _table(file: bytes) -> Arrow:

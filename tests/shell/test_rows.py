@@ -46,6 +46,8 @@ from exchange.models import (
     File,
     FileFault,
     FilePart,
+    Finding,
+    FindingObject,
     Following,
     Hold,
     JudgedTable,
@@ -60,12 +62,14 @@ from exchange.models import (
     ReleaseItem,
     ReleaseRecipient,
     RetentionRun,
+    Run,
     SealedPage,
     StatisticsBlock,
     StatisticsTable,
     Subscription,
     Twin,
 )
+from exchange.models.pool import Extract, ExtractKey, ExtractTry, ExtractView, SealedExtract
 from exchange.proof import oprf
 from exchange.questions import book, exports, stated
 from indicators.models import Original, Version
@@ -301,6 +305,55 @@ def taken_back(scene: Scene) -> None:
     Erasure.objects.create(ground="clock", at=NOON)
     RetentionRun.objects.create(clock="notes", at=NOON, before=NOON, count=1)
     KeptList.objects.create(contribution_id=scene.sent, member=cast.aurora, sealed=b"x")
+
+
+def in_the_pool(scene: Scene) -> Finding:
+    """An extract of Aurora's, a run over it, and what it found in Aurora's own rows."""
+    aurora, day = scene.cast.aurora, NOON.date()
+    sent = Extract.objects.create(
+        member=aurora,
+        state="taken",
+        day=day,
+        digest=b"d",
+        clusters=b"c",
+        octets=1,
+        received_at=NOON,
+    )
+    SealedExtract.objects.create(extract=sent, member=aurora, day=day, sealed=b"s")
+    ExtractKey.objects.create(member=aurora, day=day, wrapped=b"w")
+    ExtractTry.objects.create(member=aurora, day=day, tried=1)
+    ExtractView.objects.create(extract=sent, member=aurora, user=scene.cast.ana, asked_at=NOON)
+    run = Run.objects.create(number=1, at=NOON, state="done", inputs=b"i", engine="e")
+    found = Finding.objects.create(
+        name="n",
+        member=aurora,
+        memory=b"m",
+        sealed=b"s",
+        first_run=run,
+        run=run,
+        made_at=NOON,
+        changed_at=NOON,
+    )
+    FindingObject.objects.create(finding=found, member=aurora, id_digest=b"d", sealed_id=b"s")
+    return found
+
+
+def test_a_draft_of_the_pool_is_its_labs_and_a_run_is_nobodys(scene: Scene) -> None:
+    in_the_pool(scene)
+    drafts = "SELECT id FROM exchange_finding"
+    for name, count in (("ana", 1), ("abel", 1), ("ben", 0), ("cleo", 0), ("dora", 0), ("pia", 0)):
+        with web_as(scene.cast, getattr(scene.cast, name)), connection.cursor() as cursor:
+            cursor.execute(drafts)
+            assert len(cursor.fetchall()) == count, name
+            cursor.execute("SELECT number FROM exchange_run")
+            assert len(cursor.fetchall()) == (name in ("dora", "pia")), name
+    with (
+        web_as(scene.cast, scene.cast.ana),
+        pytest.raises(ProgrammingError),
+        transaction.atomic(),
+        connection.cursor() as cursor,
+    ):
+        cursor.execute("SELECT memory FROM exchange_finding")
 
 
 def reviewed(scene: Scene) -> Algorithm:
@@ -563,6 +616,7 @@ def test_every_table_with_content_has_rows_in_this_scene(scene: Scene) -> None:
         last_at=NOON,
     )
     reviewed(scene)
+    in_the_pool(scene)
     assert [table for table in secured() if not rows(table)] == []
 
 

@@ -1,0 +1,316 @@
+"""The child of a run: opens the seals, applies each algorithm in a process of its own, answers.
+
+What is opened is in the memory of this process and of those that it forks, and nowhere else: no
+file can be written here, and of the rows nothing is answered but what a finding says.
+
+stdin    frames (8 octets of length, then the octets): the head, then for each extract its own
+         head, the key of its day, and the sealed bytes; an empty frame ends it
+stdout   one JSON text
+"""
+
+import base64
+import json
+import os
+import resource
+import select
+import signal
+import sys
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from datetime import date
+from functools import partial
+from typing import IO, Any
+
+import pyarrow as pa
+
+from exchange.proof.refused import Refused
+from indicators.detection import (
+    applying,
+    cases,
+    document,
+    engines,
+    known,
+    manifest,
+    sealing,
+    sent,
+    taking,
+)
+from indicators.detection.applying import Pairs, Said
+from indicators.detection.document import Algorithm
+from indicators.detection.engines import Limits
+from indicators.detection.sent import Columns, Sent
+from indicators.detection.values import Finding
+
+MODULE = "indicators.detection.running"
+LENGTH = 8
+_THREADS = 2
+_BROKEN, _MEMORY, _REFUSED = 3, 4, 5
+_TROUBLES = {_BROKEN: "broken", _MEMORY: "memory", _REFUSED: "refused"}
+_PIECE = 1 << 20
+_DECADES = ((1_000_000, "1M-up"), (100_000, "100k-999k"), (10_000, "10k-99k"), (1_000, "1k-9k"),
+            (100, "100-999"), (10, "10-99"), (2, "2-9"), (1, "1"), (0, "0"))  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """What one algorithm may use."""
+
+    seconds: float
+    memory: int
+
+
+class Failed(Exception):
+    """An algorithm came to no end; its one argument is a word of ours."""
+
+
+def main() -> None:
+    """One run."""
+    source, out = sys.stdin.buffer, sys.stdout.buffer
+    sys.stdout = sys.stderr  # what libraries print is no part of the answer
+    head = json.loads(next(frames(source)))
+    is_whole = applying.asks_for_lone(_parsed(head)[0])
+    columns = sent.read(_opened(source, head["epoch"]), is_whole=is_whole, threads=_THREADS)
+    out.write(json.dumps(_worked(head, columns)).encode())
+    out.flush()
+
+
+def frames(source: IO[bytes]) -> Iterator[bytes]:
+    """The frames of a stream, up to the empty one."""
+    while size := int.from_bytes(source.read(LENGTH)):
+        yield source.read(size)
+
+
+def _opened(source: IO[bytes], epoch: str) -> Iterator[Sent]:
+    """The extracts of this quarter: tokens and bands of another meet none of it."""
+    rest = frames(source)
+    for text in rest:
+        head, key, sealed = json.loads(text), next(rest), next(rest)
+        opened = sealing.open_seal(key, sealed, aad=base64.b64decode(head["aad"]))
+        said, clusters, templates = taking.unframed(opened)
+        if manifest.read(said).key_epoch == epoch:
+            day = date.fromisoformat(head["day"])
+            yield Sent(head["owner"], day, clusters, templates, head["member"])
+
+
+def _parsed(head: Mapping[str, Any]) -> tuple[list[Algorithm], dict[str, str]]:
+    """The algorithms in force, and those that cannot be read."""
+    found, failed = [], {}
+    for one in head["algorithms"]:
+        try:
+            found.append(document.parse(one["text"].encode()))
+        except Refused:
+            failed[one["digest"]] = "refused"
+    return found, failed
+
+
+def _worked(head: Mapping[str, Any], columns: Columns) -> dict[str, Any]:
+    bound = Bound(head["seconds"], head["memory"])
+    algorithms, failed = _parsed(head)
+    ran: list[Said] = []
+    for one in applying.in_order(algorithms):
+        groups = None if applying.is_tie(one) else applying.group_table(ran)
+        try:
+            ran.append((one, _bounded(partial(_pairs, columns, one, groups), bound)))
+        except Failed as fault:
+            failed[one.digest] = str(fault)
+    key = base64.b64decode(head["key"])
+    names = known.Names(key, {int(n): name for n, name in head["owners"].items()})
+    before = {name: _remembered(key, name, sealed) for name, sealed in head["before"].items()}
+    anchors = frozenset().union(*(before[name].anchors for name in head["disputed"]))
+    found = applying.concluded(
+        columns, ran, is_disputed=lambda pooled: known.disputed(pooled, names, anchors)
+    )
+    settled = set(head["settled"])
+    made = known.steps(found.findings, names, before, is_settled=lambda name: name in settled)
+    by_name = {(one.id, one.version): one for one in algorithms}
+    return {
+        "rows": found.rows,
+        "largest": found.largest,
+        "is_stopped": found.is_stopped,
+        "left_out": len(found.left_out),
+        "failed": failed,
+        "found": [
+            _answered(step, key, by_name, sources)
+            for step in made
+            for sources in (columns.sources(step.finding.rows),)
+            # Affiliates are one, and still none of them is shown another's rows.
+            if len(step.finding.members) > 1 or len(sources) == 1
+        ],
+        "tried": [_tried(one, columns, bound) for one in head["wanted"]],
+    }
+
+
+# --- one algorithm -------------------------------------------------------------------------------
+
+
+def _pairs(columns: Columns, algorithm: Algorithm, groups: Any) -> bytes:  # noqa: ANN401 - of pyarrow
+    limits = Limits(memory=_engine_memory(), threads=_THREADS)
+    with engines.connect("duckdb", limits) as engine:
+        source = applying.loaded(engine, columns.tables)
+        made = engine.run(applying.expression(source, algorithm, groups), "unit", "key")
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, made.schema) as stream:
+        stream.write_table(made)
+    return bytes(sink.getvalue())
+
+
+def _engine_memory() -> int:
+    """Most of what this process may still take."""
+    return max(64 << 20, (resource.getrlimit(resource.RLIMIT_DATA)[0] - _data()) * 7 // 10)
+
+
+def _bounded(work: Callable[[], bytes], bound: Bound) -> Pairs:
+    """What an algorithm says, worked out in a process of its own, within its time and memory."""
+    with pa.ipc.open_stream(pa.py_buffer(forked(work, bound))) as stream:
+        made = stream.read_all()
+    units, keys = made.column("unit").to_pylist(), made.column("key").to_pylist()
+    return tuple(zip(units, keys, strict=True))
+
+
+def forked(work: Callable[[], bytes], bound: Bound) -> bytes:
+    """The answer of a piece of work in a process of its own; Failed, with why it has none."""
+    ours, theirs = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(ours)
+        _end(work, theirs, bound)
+    os.close(theirs)
+    found = bytearray()
+    limit = time.monotonic() + bound.seconds
+    try:
+        while select.select([ours], [], [], max(0.0, limit - time.monotonic()))[0]:
+            piece = os.read(ours, _PIECE)
+            if not piece:
+                break
+            found += piece
+        else:
+            raise Failed("time")
+    finally:
+        os.close(ours)
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        _, status = os.waitpid(pid, 0)
+    code = os.waitstatus_to_exitcode(status)
+    # It is killed above once its pipe has ended: a whole answer ends with a mark.
+    if found[-1:] == b".":
+        return bytes(found[:-1])
+    raise Failed(_TROUBLES.get(int(found[-1]) if found else 0, "time" if code == -24 else "memory"))
+
+
+def _end(work: Callable[[], bytes], sink: int, bound: Bound) -> None:
+    """In the forked process: work, answer, and end without a trace."""
+    mark = bytes([_BROKEN])
+    try:
+        _limit(bound)
+        made = work()
+        with os.fdopen(sink, "wb", closefd=False) as out:
+            out.write(made)
+        mark = b"."
+    except MemoryError:
+        mark = bytes([_MEMORY])
+    except Refused as refused:
+        is_memory = "OutOfMemory" in refused.sentence
+        mark = bytes(
+            [_MEMORY if is_memory else _REFUSED if refused.code != "engine.failed" else _BROKEN]
+        )
+    except BaseException:  # noqa: BLE001 - a forked process never returns; its text quotes rows
+        mark = bytes([_BROKEN])
+    finally:
+        with suppress(OSError):
+            os.write(sink, mark)
+        os._exit(0)
+
+
+def _limit(bound: Bound) -> None:
+    hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
+    most = _data() + bound.memory
+    most = most if hard == resource.RLIM_INFINITY else min(most, hard)
+    resource.setrlimit(resource.RLIMIT_DATA, (most, hard))
+
+
+def _data() -> int:
+    """The private data of this process, in octets."""
+    with open("/proc/self/statm", encoding="ascii") as file:
+        return int(file.read().split()[5]) * resource.getpagesize()
+
+
+def _tried(wish: Mapping[str, Any], columns: Columns, bound: Bound) -> dict[str, Any]:
+    """A dry run: three buckets, and nothing else."""
+    try:
+        algorithm = document.parse(wish["text"].encode())
+        pairs = _bounded(partial(_pairs, columns, algorithm, None), bound)
+        hits = int(forked(partial(_look_alikes, algorithm), bound))
+    except Failed as fault:
+        return {"id": wish["id"], "trouble": str(fault)}
+    except Refused:
+        return {"id": wish["id"], "trouble": "refused"}
+    rows = {unit for unit, _ in pairs}
+    members = {columns.member(unit) for unit in rows}
+    return {
+        "id": wish["id"],
+        "trouble": "",
+        "rows": next(word for least, word in _DECADES if len(rows) >= least),
+        "members": ("0", "1", "2+")[min(2, len(members))],
+        "look_alikes": hits,
+    }
+
+
+def _look_alikes(algorithm: Algorithm) -> bytes:
+    with engines.connect("duckdb", Limits(memory=_engine_memory(), threads=1)) as engine:
+        results = cases.run(engine, algorithm)
+    return str(sum(1 for one in results if one.case.look_alike and one.hit)).encode()
+
+
+# --- what is answered ----------------------------------------------------------------------------
+
+
+def _remembered(key: bytes, name: str, sealed: str) -> known.Memory:
+    opened = sealing.open_seal(key, base64.b64decode(sealed), aad=name.encode())
+    return known.Memory.of_bytes(opened)
+
+
+def _answered(
+    step: known.Step,
+    key: bytes,
+    algorithms: Mapping[tuple[str, int], Algorithm],
+    sources: Collection[str],
+) -> dict[str, Any]:
+    finding = step.finding
+    name = step.before or base64.b32hexencode(os.urandom(15)).decode().lower()
+    tags = [algorithms[one].tags for one in finding.algorithms]
+    memory = step.memory.as_bytes()
+    return {
+        "name": name,
+        "is_known": bool(step.before),
+        "is_new": step.is_new,
+        "memory": base64.b64encode(
+            sealing.seal(key, os.urandom(sealing.NONCE), memory, aad=name.encode())
+        ).decode(),
+        "owner": min(sources) if len(finding.members) == 1 else "",
+        "algorithms": [list(one) for one in finding.algorithms],
+        "bases": _tagged(tags, "threat_basis"),
+        "phases": _tagged(tags, "phases"),
+        "said": _said(finding),
+    }
+
+
+def _tagged(tags: Sequence[Mapping[str, Sequence[str]]], name: str) -> list[str]:
+    return sorted({word for one in tags for word in one.get(name, ())})
+
+
+def _said(finding: Finding) -> dict[str, Any]:
+    """Everything of a finding but its rows."""
+    named = {name: getattr(finding, name) for name in Finding.__dataclass_fields__}
+    rest = {name: one for name, one in named.items() if name not in ("rows", "templates")}
+    return {
+        **rest,
+        "first_day": finding.first_day.isoformat(),
+        "last_day": finding.last_day.isoformat(),
+        "templates": [asdict(one) for one in finding.templates],
+    }
+
+
+if __name__ == "__main__":
+    main()
