@@ -17,6 +17,7 @@ from indicators.detection.tables import LOG
 
 DETECTORS = ("shared-token", "synchronised-start", "rate-shape")
 PREFIX = "minute_"
+STANDING = "standing_"
 # A row of the minute stands in the place of the log's row with the same of these columns.
 _KEYS: Mapping[str, tuple[str, ...]] = {
     "account": ("account",),
@@ -25,6 +26,13 @@ _KEYS: Mapping[str, tuple[str, ...]] = {
     "account_tag": ("account", "kind", "tag"),
     "account_template": ("account", "template"),
 }
+
+
+def standing(source: Source) -> Source:
+    """The log in tables of the engine's own, for many minutes: files are slower to look into."""
+    for name in LOG:
+        source.engine.keep(f"{STANDING}{name}", source.table(name))
+    return Source(source.engine, source.kind, STANDING)
 
 
 def narrowed(source: Source, batch: Mapping[str, Arrow]) -> Source:

@@ -33,43 +33,45 @@ MARKS = ("synchronised-start", "rate-shape", "pivot")
 # `draw` is a number below another, by chance and always the same; `accounts`, `day` are variables.
 _MACROS = (
     "CREATE MACRO draw(number, salt, below) AS (hash(number, salt) % (below))::BIGINT",
+    # As the extractor makes it of a digest.
+    "CREATE MACRO number(n) AS (hash(n, 0) >> 4)::BIGINT",
     "CREATE MACRO accounts() AS getvariable('accounts')",
     "CREATE MACRO today() AS DATE '2026-10-01' + getvariable('day')",
     # Each hundredth account, in groups of forty.
-    "CREATE MACRO is_campaign(account) AS account >= accounts() * 99 // 100",
+    "CREATE MACRO is_campaign(n) AS n >= accounts() * 99 // 100",
 )
 _TABLES = {
     "account": """
-        SELECT account,
-            DATE '2026-10-01' + (CASE WHEN is_campaign(account) THEN 5 + account // 40 % 20
-                ELSE draw(account, 1, 700) - 655 END)::INTEGER AS first_day,
+        SELECT number(n) AS account,
+            DATE '2026-10-01' + (CASE WHEN is_campaign(n) THEN 5 + n // 40 % 20
+                ELSE draw(n, 1, 700) - 655 END)::INTEGER AS first_day,
             true AS carded, true AS deviced, '' AS entity
-        FROM range(accounts()) AS of(account)""",
+        FROM range(accounts()) AS of(n)""",
     "account_token": """
-        SELECT account, kind, sha256(kind || CASE
-            WHEN kind = 'egress' THEN CASE WHEN draw(account, nth, 10) = 0
-                THEN 'carrier' || draw(account, 3, 200)
-                ELSE 'line' || draw(account, nth, accounts() * 2) END
-            WHEN is_campaign(account) THEN 'campaign' || account // (4 + nth)
-            WHEN draw(account // 30, 4, 50) = 0 THEN 'firm' || account // 30
-            WHEN draw(account // 2, 5, 5) = 0 THEN 'household' || account // 2
-            ELSE 'own' || account END) AS token
-        FROM range(accounts()) AS numbered(account)
+        SELECT number(n) AS account, kind, sha256(kind || CASE
+            WHEN kind = 'egress' THEN CASE WHEN draw(n, nth, 10) = 0
+                THEN 'carrier' || draw(n, 3, 200)
+                ELSE 'line' || draw(n, nth, accounts() * 2) END
+            WHEN is_campaign(n) THEN 'campaign' || n // (4 + nth)
+            WHEN draw(n // 30, 4, 50) = 0 THEN 'firm' || n // 30
+            WHEN draw(n // 2, 5, 5) = 0 THEN 'household' || n // 2
+            ELSE 'own' || n END) AS token
+        FROM range(accounts()) AS numbered(n)
         CROSS JOIN (VALUES ('payment', 0), ('device', 1), ('egress', 2), ('egress', 3))
             AS of(kind, nth)
-        WHERE nth < 2 OR draw(account, nth, 2) = 0""",
+        WHERE nth < 2 OR draw(n, nth, 2) = 0""",
     "account_tag": """
-        SELECT account, 'surface' AS kind, 'first-party-api' AS tag
-        FROM range(accounts()) AS of(account) WHERE draw(account, 6, 3) = 0""",
+        SELECT number(n) AS account, 'surface' AS kind, 'first-party-api' AS tag
+        FROM range(accounts()) AS of(n) WHERE draw(n, 6, 3) = 0""",
     # A fifth uses templates; a few are everybody's, most are of some dozen accounts.
     "account_template": """
-        SELECT DISTINCT account, CASE WHEN is_campaign(account)
-            THEN accounts() + account // 40 * 3 + nth
-            ELSE (power(draw(account, 10 + nth, 1000000) / 1e6, 3) * accounts() / 20)::BIGINT
+        SELECT DISTINCT number(n) AS account, CASE WHEN is_campaign(n)
+            THEN accounts() + n // 40 * 3 + nth
+            ELSE (power(draw(n, 10 + nth, 1000000) / 1e6, 3) * accounts() / 20)::BIGINT
             END AS template
-        FROM range(accounts()) AS numbered(account) CROSS JOIN range(5) AS of(nth)
-        WHERE CASE WHEN is_campaign(account) THEN nth < 3
-            ELSE draw(account, 7, 5) = 0 AND nth <= draw(account, 8, 5) END""",
+        FROM range(accounts()) AS numbered(n) CROSS JOIN range(5) AS of(nth)
+        WHERE CASE WHEN is_campaign(n) THEN nth < 3
+            ELSE draw(n, 7, 5) = 0 AND nth <= draw(n, 8, 5) END""",
     "template": """
         SELECT template, 2 AS length, 100 AS samples, 'en' AS languages
         FROM range(accounts() // 20) AS of(template)""",
@@ -79,33 +81,34 @@ _TABLES = {
 }
 # A file for each day: a twentieth of all days is paced by a machine, and every one of campaigns.
 _ACCOUNT_DAY = """
-    SELECT account, today() AS day, 1 + draw(account, 20 + getvariable('day'), 200) AS events,
-        CASE WHEN is_campaign(account) THEN 7
-            WHEN draw(account, 100 + getvariable('day'), 20) = 0 THEN 5
-            ELSE draw(account, 100 + getvariable('day'), 4) END AS flat,
-        CASE WHEN is_campaign(account) THEN 777777777777
-            ELSE draw(account, 200 + getvariable('day'), 1000000000000) END AS am,
-        CASE WHEN is_campaign(account) THEN 555555555555
-            ELSE draw(account, 300 + getvariable('day'), 1000000000000) END AS pm,
-        draw(account, 400 + getvariable('day'), 2) = 0 AS mid,
-        draw(account, 21, 40) = 0 AS mismatch,
+    SELECT number(n) AS account, today() AS day,
+        1 + draw(n, 20 + getvariable('day'), 200) AS events,
+        CASE WHEN is_campaign(n) THEN 7
+            WHEN draw(n, 100 + getvariable('day'), 20) = 0 THEN 5
+            ELSE draw(n, 100 + getvariable('day'), 4) END AS flat,
+        CASE WHEN is_campaign(n) THEN 777777777777
+            ELSE draw(n, 200 + getvariable('day'), 1000000000000) END AS am,
+        CASE WHEN is_campaign(n) THEN 555555555555
+            ELSE draw(n, 300 + getvariable('day'), 1000000000000) END AS pm,
+        draw(n, 400 + getvariable('day'), 2) = 0 AS mid,
+        draw(n, 21, 40) = 0 AS mismatch,
         getvariable('day') % 15 = 7
-            AND draw(account, 22, 10) < CASE WHEN is_campaign(account) THEN 8 ELSE 1 END AS moved,
-        printf('%032x', draw(account, 23, 500)) AS client
-    FROM range(accounts()) AS of(account)
-    WHERE draw(account, 500 + getvariable('day'), getvariable('days')) < getvariable('active')"""
+            AND draw(n, 22, 10) < CASE WHEN is_campaign(n) THEN 8 ELSE 1 END AS moved,
+        printf('%032x', draw(n, 23, 500)) AS client
+    FROM range(accounts()) AS of(n)
+    WHERE draw(n, 500 + getvariable('day'), getvariable('days')) < getvariable('active')"""
 # What a minute brings: accounts all over the log, and new ones on the cards of campaigns.
 _SEEN = """
-    CREATE TABLE seen AS SELECT account FROM range(accounts()) AS of(account)
-    WHERE draw(account, getvariable('minute'), accounts()) < getvariable('old')"""
+    CREATE TABLE seen AS SELECT number(n) AS account FROM range(accounts()) AS of(n)
+    WHERE draw(n, getvariable('minute'), accounts()) < getvariable('old')"""
 _FRESH = """
-    CREATE TABLE fresh AS SELECT account FROM range(accounts()) AS of(account)
-    WHERE is_campaign(account)
-        AND draw(account, getvariable('minute'), accounts() // 100) < getvariable('new')"""
+    CREATE TABLE fresh AS SELECT number(n) AS account FROM range(accounts()) AS of(n)
+    WHERE is_campaign(n)
+        AND draw(n, getvariable('minute'), accounts() // 100) < getvariable('new')"""
 _OF_MINUTE = {
     "account": "SELECT * FROM given",
     "account_token": "SELECT * FROM given",
-    "account_day": "SELECT * FROM given WHERE day = today()",
+    "account_day": "SELECT DISTINCT ON (account) * REPLACE (today() AS day) FROM given",
 }
 
 
@@ -135,7 +138,10 @@ def _measure(size: int, room: Path, report: Report) -> None:
             at_most=MOST_SECONDS,
         )
     with engines.connect(limits=limits) as engine:
-        source = _opened(engine, room)
+        began = time.perf_counter()
+        source = minute.standing(_opened(engine, room))
+        kept = time.perf_counter() - began
+        report.time("keeping the log for its minutes, once a day", kept, beside="in one file")
         batches = [_batch(room, accounts, number) for number in range(MINUTES)]
         each = [timed(partial(_minute, source, batch)) for batch in batches]
     report.time(
@@ -199,7 +205,7 @@ def _batch(room: Path, accounts: int, minutes: int) -> dict[str, Any]:
             theirs = given.filter("account IN (FROM seen) OR account IN (FROM fresh)")
             rows = theirs.query("given", query)
             # Seen today for the first time: the same cards, another account.
-            number = f"account + CASE WHEN account IN (FROM fresh) THEN {accounts} ELSE 0 END"
+            number = "account + (account IN (FROM fresh))::BIGINT"
             found[name] = rows.project(f"* REPLACE ({number} AS account)").to_arrow_table()
     return found
 
