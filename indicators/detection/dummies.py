@@ -193,7 +193,7 @@ def _of_size(source: Source, name: str, column: str, size: str) -> int:
 
 def _named(source: Source, name: str, kind: str, bucket: str) -> int:
     """How many tokens are named of a bucket of payers or devices."""
-    stream, known = _stream(source, name, kind), source.table[kind].get(bucket)
+    stream, known = _stream(source, name, kind), source.table.get(kind, {}).get(bucket)
     return int(_one(stream, known)) if known else _within(stream, bucket)
 
 

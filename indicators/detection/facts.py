@@ -5,6 +5,7 @@ group, or a few for its lists, and only those become values here. The same expre
 log and the narrowed tables of a minute.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -244,7 +245,7 @@ class _Lists:
             "tokens": {
                 kind: tuple(sorted(self.tokens.get((group, kind), ()))) for kind in schema.KINDS
             },
-            "clients": tuple(sorted(self.clients.get(group, ()))),
+            "clients": tuple(sorted(filter(_CLIENT.fullmatch, self.clients.get(group, ())))),
             "templates": tuple(
                 sorted(one for one in self.templates.get(group, ()) if one in templates)
             ),
@@ -252,6 +253,13 @@ class _Lists:
         }
 
 
+_CLIENT = re.compile(r"[0-9a-f]{32}")
+_LANGUAGE = re.compile(r"[a-z]{2,3}")
+_WORDS: Mapping[str, Listed] = {
+    "capability": schema.CAPABILITIES,
+    "method": schema.METHODS,
+    "surface": schema.SURFACES,
+}
 _TAGS: Mapping[str, str] = {
     "capability": "capabilities",
     "method": "methods",
@@ -323,7 +331,8 @@ def _tags(stages: _Stages) -> Table:
     )
     made = []
     for kind, column in _TAGS.items():
-        of_kind = counted.filter(counted.kind == kind)
+        # What is no word of the closed lists is nobody's business but the member's.
+        of_kind = counted.filter(counted.kind == kind, counted.tag.isin(_WORDS[kind]))
         most = schema.MOST_WORDS[column]
         made.append(_first(of_kind, "tag", most, "holders").select("group", "kind", "tag"))
     return ibis.union(*made)
@@ -345,7 +354,8 @@ def _templates(stages: _Stages, wanted: set[int]) -> dict[int, Template]:
         found = bands.get(row["template"], {})
         if set(found) == set(range(schema.BANDS)):
             listed = tuple(found[band] for band in range(schema.BANDS))
-            languages = tuple(sorted(set(row.pop("languages").split())))[: schema.MOST_LANGUAGES]
+            spoken = set(filter(_LANGUAGE.fullmatch, row.pop("languages").split()))
+            languages = tuple(sorted(spoken))[: schema.MOST_LANGUAGES]
             made[row["template"]] = Template(**row, languages=languages, bands=listed)
     return made
 

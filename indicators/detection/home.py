@@ -11,6 +11,7 @@ R8 is before all this: the tables that come in hold no account of the member's s
 trials. Keys and the forum's tokens are arguments; equal arguments give equal rows.
 """
 
+import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -41,6 +42,8 @@ SECRET = 32
 # A group of more than a tenth of the log's accounts is no group: something glues strangers.
 GIANT_PERCENT = 10
 GIANT_LEAST = 30
+
+_BAND = re.compile(r"[0-9a-f]{16}")
 
 # What becomes of a kind's own values outside: blind tokens of the forum for those of the log.
 Tokens = Callable[[str, Collection[str]], Mapping[str, str]]
@@ -291,9 +294,11 @@ def extract(
     day = found.day
     chosen = [one for one in chosen if not rules.check_row(one.row, day=day, limits=limits)]
     used = {number for one in chosen for number in one.row.templates}
-    forms = {number: _form(found, number, bands) for number in sorted(used)}  # 7
+    made = ((number, _form(found, number, bands)) for number in sorted(used))  # 7
+    forms = {number: form for number, form in made if all(map(_BAND.fullmatch, form.bands))}
     real = [
-        (one.row, tuple(forms[number] for number in one.row.templates), one.group) for one in chosen
+        (one.row, tuple(forms[n] for n in one.row.templates if n in forms), one.group)
+        for one in chosen
     ]
     table = marginals.rest_of(
         dummies.shipped(), [row for row, _, _ in real], list(forms.values()), count=limits.rows

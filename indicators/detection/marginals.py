@@ -40,7 +40,7 @@ def rest_of(
                 (len(getattr(row, name)) for row in rows if getattr(row, of) == bucket),
                 buckets.get(bucket, 0),
             )
-            for bucket, weights in table[name].items()
+            for bucket, weights in table.get(name, {}).items()
         }
     for name in COLUMNS:
         made[name] = _rest(table[name], (getattr(row, name) for row in rows), count)

@@ -500,6 +500,22 @@ def test_no_token_that_is_not_one_of_the_forum_leaves(engine: engines.Engine) ->
     assert "aurora" not in repr(made)
 
 
+def test_what_is_no_word_of_the_forum_stays_and_its_row_leaves(engine: engines.Engine) -> None:
+    log, marker = busy(), "ana@aurora.example"
+    log.asks(4, (0, 1), found=[f"{marker} {n}" for n in range(32)])
+    log.rows["template"] = [(*row[:3], f"en {marker} EN-us") for row in log.rows["template"]]
+    log.rows["account_day"] = [(*row[:-1], marker) for row in log.rows["account_day"]]
+    for kind in ("method", "capability", "surface", marker):
+        log.tagged(kind, marker, range(12))
+    made = drawn(engine, log)
+    assert problems(made) == ()
+    assert len(made.groups) == 2
+    assert marker not in repr((made.clusters, made.templates))
+    small = next(made.clusters[n] for n in made.groups if made.clusters[n].size == "10-29")
+    assert len(small.templates) == 2
+    assert made.templates[small.templates[0]].languages == ("en",)
+
+
 def test_a_short_secret_is_none() -> None:
     with pytest.raises(ValueError, match="32 octets"):
         home.Keys(b"short", "2026Q4")
