@@ -4,6 +4,7 @@
     weir-extract make --log usage.parquet --map map.toml --state state --out extract --url https://…
     weir-extract check extract
     weir-extract send extract --url https://…
+    weir-extract minute --log minute.jsonl --map map.toml --state state --url https://…
     weir-extract hunt --findings bundle.json --state state --url https://… --out accounts.csv
 
 It runs in the member's network, without a database. The credential is read from WEIR_CREDENTIAL or
@@ -28,12 +29,24 @@ from exchange.proof import remote, tokenise
 from exchange.proof.refused import Refused
 from exchange.proof.remote import Remote
 from indicators.detection import engines, schema, words
-from indicators.extract import algorithms, findings, fold, hunt, make, read, sending, state, tokens
+from indicators.extract import (
+    algorithms,
+    findings,
+    fold,
+    hunt,
+    make,
+    minute,
+    read,
+    sending,
+    state,
+    tokens,
+)
 from indicators.extract import map as maps
 from indicators.extract.fold import Means, Tally
+from indicators.extract.hunt import as_table, spelled
 from indicators.extract.make import Work
-from indicators.extract.map import Map
-from indicators.extract.read import Wanted
+from indicators.extract.map import Map, Match
+from indicators.extract.read import Source, Wanted
 from indicators.extract.state import State
 
 DONE, REFUSED, USAGE, QUOTA = range(4)
@@ -152,6 +165,20 @@ def _hunt(options: argparse.Namespace) -> int:
     return DONE
 
 
+def _minute(options: argparse.Namespace) -> int:
+    day = options.day or _today()
+    work = _work(options)
+    with state.opened(options.state, options.key_file) as kept:
+        since = _newest(kept)
+        days, _ = fold.tables(kept, *_given(kept, options, day, first=day), work.means)
+        seen = minute.look(kept, work, day=days[0], since=since)
+    rows = [[one.group, one.score, one.size, spelled(one.account)] for one in seen]
+    _write(options.out, as_table(minute.COLUMNS, rows))
+    groups = len({one.group for one in seen})
+    _say(f"{groups:,} groups that this minute touches count by their score alone.")
+    return DONE
+
+
 COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "columns": _columns,
     "fold": _fold,
@@ -159,6 +186,7 @@ COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "check": _check,
     "send": _send,
     "hunt": _hunt,
+    "minute": _minute,
 }
 
 
@@ -167,27 +195,34 @@ COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
 
 def _folded(kept: State, options: argparse.Namespace, day: date) -> Tally:
     """Fold a day, or all days of the window where the state is new or one says since when."""
+    earliest = day - timedelta(days=schema.DAYS - 1)
+    first = options.since or (day if kept.days() else earliest)
+    given, found, wanted = _given(kept, options, day, first=max(first, earliest))
+    tally = fold.fold(kept, given, found, wanted, _means(options))
+    is_lost = [need for need in found.missing if need in ("prompt", "own", "signup")]
+    tally.said += [f"Without {maps.CALLED[need]}: {maps.LOST[need]}." for need in is_lost]
+    return tally
+
+
+def _given(
+    kept: State, options: argparse.Namespace, day: date, *, first: date
+) -> tuple[Source, Match, Wanted]:
+    """The log that the options name, its columns, and what of it is wanted."""
     mapped, beside = _mapped(options)
     given = read.source(options.log)
-    means = _means(options)
-    with fold.connection(kept, means) as duck:
+    with fold.connection(kept, _means(options)) as duck:
         found = maps.match(read.columns(duck, given), mapped)
         maps.check(found)
         offset = read.has_offset(duck, given, found)
-    earliest = day - timedelta(days=schema.DAYS - 1)
-    first = options.since or (day if kept.days() else earliest)
     wanted = Wanted(
-        first=max(first, earliest),
+        first=first,
         last=day,
         own=_own(options, mapped, beside),
         releases=mapped.releases,
         one_in=read.ONE_IN if given.is_large else 1,
         has_offset=offset,
     )
-    tally = fold.fold(kept, given, found, wanted, means)
-    is_lost = [need for need in found.missing if need in ("prompt", "own", "signup")]
-    tally.said += [f"Without {maps.CALLED[need]}: {maps.LOST[need]}." for need in is_lost]
-    return tally
+    return given, found, wanted
 
 
 def _mapped(options: argparse.Namespace) -> tuple[Map, Path]:
@@ -318,13 +353,15 @@ def _parser() -> argparse.ArgumentParser:
     checking = commands.add_parser("check", help="what an extract would give away, row by row")
     send = commands.add_parser("send", help="send an extract")
     hunting = commands.add_parser("hunt", help="match released findings against the own log")
+    watching = commands.add_parser("minute", help="what a minute of the log is tied to")
+    watching.add_argument("--out", type=Path, help="the list (CSV); standard output if left out")
     _log_options(columns, is_needed=True)
-    for one in (folding, making, hunting):
-        _log_options(one, is_needed=one is folding)
+    for one in (folding, making, hunting, watching):
+        _log_options(one, is_needed=one in (folding, watching))
         _state_options(one)
-    for one in (making, send, hunting):
+    for one in (making, send, hunting, watching):
         _exchange_options(one)
-    for one in (making, hunting):
+    for one in (making, hunting, watching):
         _work_options(one)
     making.add_argument("--out", type=Path, default=Path("extract"), help="folder for its files")
     for one in (checking, send):

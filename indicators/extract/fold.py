@@ -110,8 +110,18 @@ def connection(state: State, means: Means) -> Connection:
 
 def fold(state: State, given: Source, found: Match, wanted: Wanted, means: Means) -> Tally:
     """Fold the days wanted, each anew; Refused where too much of the log cannot be read."""
+    days, tally = tables(state, given, found, wanted, means)
+    state.publish(days)  # all at once, and the oldest leave
+    state.forget(last=wanted.last)
+    return tally
+
+
+def tables(
+    state: State, given: Source, found: Match, wanted: Wanted, means: Means
+) -> tuple[list[date], Tally]:
+    """The tables of the days wanted, in the work folder, where nobody sees them yet."""
     # 1. events, batch by batch    2. tables of each day; DuckDB lets go of its memory
-    # 3. templates of the prompts  4. the days are there, all at once, and the oldest leave
+    # 3. templates of the prompts
     read.check_whole(given)
     tally = Tally(one_in=wanted.one_in)
     book = Sketchbook(state.work)
@@ -131,9 +141,7 @@ def fold(state: State, given: Source, found: Match, wanted: Wanted, means: Means
         _write_templates(state, book, days, tally)  # 3
     finally:
         book.close()
-    state.publish(days)  # 4
-    state.forget(last=wanted.last)
-    return tally
+    return days, tally
 
 
 # --- batch by batch ------------------------------------------------------------------------------

@@ -77,13 +77,19 @@ def look(
 
 def as_csv(accounts: Sequence[Listed]) -> str:
     """The member's own list."""
+    rows = [
+        [spelled(one.account), one.finding, spelled(one.name), "; ".join(one.reasons), one.group]
+        for one in accounts
+    ]
+    return as_table(COLUMNS, rows)
+
+
+def as_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """Rows as CSV; what is not there is empty."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for one in accounts:
-        reasons = "; ".join(one.reasons)
-        group = "" if one.group is None else one.group
-        writer.writerow([_plain(one.account), one.finding, _plain(one.name), reasons, group])
+    writer.writerow(columns)
+    writer.writerows(rows)
     return text.getvalue()
 
 
@@ -187,6 +193,6 @@ def _listed(state: State, hits: Sequence[Hit], released: Mapping[str, Found]) ->
     )
 
 
-def _plain(text: str) -> str:
+def spelled(text: str) -> str:
     """What a spreadsheet would take for a formula has ' before it."""
     return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text

@@ -19,7 +19,6 @@ from indicators.detection.home import Clusters, Drawn, Keys, Setup
 from indicators.detection.values import Extract, Manifest
 from indicators.extract import fold, version, window
 from indicators.extract.fold import Means
-from indicators.extract.prompts import Template
 from indicators.extract.state import State
 from indicators.extract.tokens import Evaluator
 from indicators.stix import fingerprints
@@ -80,17 +79,12 @@ def make(state: State, work: Work, asked: Evaluator, *, day: date, today: date) 
 def clusters(state: State, work: Work, *, day: date, keys: Keys) -> Clusters:
     """The groups of a state's log on a day."""
     with fold.connection(state, work.means) as duck:
-        place = window.write(state, duck, day=day, spell=in_clear)
+        place = window.kept(state, duck, day=day)
     limits = engines.Limits(
         memory=work.means.memory << 20, threads=work.means.threads, folder=state.work
     )
     with engines.connect(work.engine, limits) as engine:
         return home.clusters(window.source(engine, place), work.setup, day=day, keys=keys)
-
-
-def in_clear(template: Template) -> Sequence[str]:
-    """The bands of a template as they stand at home."""
-    return [band.hex() for band in template.bands]
 
 
 def keyed_by(key: bytes) -> Callable[[Sequence[str]], Sequence[str]]:

@@ -5,6 +5,7 @@ from datetime import date
 from pathlib import Path
 from uuid import uuid4
 
+from exchange.proof import jcs
 from exchange.proof.refused import Refused
 from exchange.proof.remote import Remote
 from indicators.detection import manifest, parquet, rules
@@ -12,6 +13,7 @@ from indicators.detection.values import Extract
 from indicators.extract.make import CLUSTERS, MANIFEST, TEMPLATES
 
 PATH = "/api/extracts/"
+TAKEN = "taken"
 PARTS = {
     "manifest": (MANIFEST, "application/json", manifest.MOST_OCTETS),
     "clusters": (CLUSTERS, "application/vnd.apache.parquet", parquet.MOST_OCTETS["clusters"]),
@@ -58,7 +60,16 @@ def send(door: Remote, found: Lying) -> None:
         parts.append(f"--{border}\r\n{head}\r\nContent-Type: {media}\r\n\r\n".encode())
         parts.append(found.files[name] + b"\r\n")
     body = b"".join(parts) + f"--{border}--\r\n".encode()
-    door.post(PATH, body, media=f"multipart/form-data; boundary={border}")
+    answer = jcs.decode(door.post(PATH, body, media=f"multipart/form-data; boundary={border}"))
+    if not isinstance(answer, dict) or answer.get("state") != TAKEN:
+        said = answer.get("refused") if isinstance(answer, dict) else None
+        said = said if isinstance(said, dict) else {}
+        code, sentence, path = (_printable(said.get(name)) for name in ("code", "sentence", "path"))
+        raise Refused(code or "exchange.answer", sentence or "The exchange did not take it.", path)
+
+
+def _printable(text: object) -> str:
+    return "".join(char for char in str(text or "")[:300] if char.isprintable())
 
 
 def _file(path: Path, most: int) -> bytes:

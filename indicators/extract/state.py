@@ -4,6 +4,7 @@
       keys.json       0600: a random secret from which the keys of this folder follow
       days/<day>/     Parquet of numbers and keyed digests; `names.sealed`: what they stand for
       templates.json  templates known, as signatures
+      window/         the tables of the window that was looked at last
       tokens/<epoch>  tokens of the quarter that were evaluated, sealed
       work/           temporary, emptied at each start
 
@@ -39,6 +40,7 @@ _SECRET = 32
 _NONCE = 12
 _WIDTH = 8  # octets that say how long a sealed part is
 NAMES = "names.sealed"
+WINDOW = "window"
 
 Table = Any  # of Arrow
 
@@ -82,7 +84,8 @@ class State:
         return made
 
     def publish(self, days: Iterable[date]) -> None:
-        """Put new days in the places of the old ones."""
+        """Put new days in the places of the old ones; the window of the old ones goes."""
+        shutil.rmtree(self.folder / WINDOW, ignore_errors=True)
         for day in days:
             place = self.day(day)
             if place.exists():
@@ -93,6 +96,7 @@ class State:
         """Erase the days that an extract may not look back to any more."""
         for day in self.days():
             if day <= last - timedelta(days=schema.DAYS):
+                shutil.rmtree(self.folder / WINDOW, ignore_errors=True)
                 shutil.rmtree(self.day(day))
 
     # --- what numbers stand for
@@ -104,14 +108,17 @@ class State:
             for part in parts:
                 file.write(_sealed(key, part))
 
-    def names(self, wanted: Mapping[str, set[str]]) -> dict[tuple[str, str], str]:
+    def names(
+        self, wanted: Mapping[str, set[str]], *, beside: Path | None = None
+    ) -> dict[tuple[str, str], str]:
         """The texts of these digests by kind, as far as a day kept has them; the newest first."""
         found: dict[tuple[str, str], str] = {}
         left = {kind: set(digests) for kind, digests in wanted.items()}
-        for day in reversed(self.days()):
+        places = [self.day(day) for day in reversed(self.days())]
+        for place in [beside, *places] if beside is not None else places:
             if not any(left.values()):
                 break
-            for part in self._opened(self.day(day) / NAMES):
+            for part in self._opened(place / NAMES):
                 for kind, digests in left.items():
                     hits = _hits(part, kind, digests)
                     found.update(((kind, digest), text) for digest, text in hits)

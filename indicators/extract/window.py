@@ -1,6 +1,7 @@
 """The days kept, as the tables that detectors read (tables.LOG): Parquet in the work folder."""
 
 import os
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, timedelta
 from pathlib import Path
@@ -16,7 +17,7 @@ from indicators.detection.sources import LOG as KIND
 from indicators.detection.sources import Source
 from indicators.detection.tables import LOG
 from indicators.extract.prompts import Template
-from indicators.extract.state import State
+from indicators.extract.state import WINDOW, State
 
 OLD = schema.DAYS  # days before its first use, of an account that was there when the state began
 
@@ -32,6 +33,22 @@ def days_of(state: State, day: date) -> list[date]:
         sentence = "This day is not folded here: give its log with --log."
         raise Refused("state.day", sentence, "--day")
     return days
+
+
+def kept(state: State, duck: Connection, *, day: date) -> Path:
+    """The tables with bands in clear, written once for the days that there are."""
+    place = state.folder / WINDOW / day.isoformat()
+    if not place.exists():
+        days_of(state, day)
+        shutil.rmtree(place.parent, ignore_errors=True)
+        place.parent.mkdir(mode=0o700)
+        write(state, duck, day=day, spell=in_clear).rename(place)
+    return place
+
+
+def in_clear(template: Template) -> Sequence[str]:
+    """The bands of a template as they stand at home."""
+    return [band.hex() for band in template.bands]
 
 
 def write(state: State, duck: Connection, *, day: date, spell: Spell) -> Path:

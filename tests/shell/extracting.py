@@ -27,6 +27,7 @@ class Stand:
     algorithms: list[dict[str, Any]] = field(default_factory=list)
     objects: list[dict[str, Any]] = field(default_factory=list)
     taken: list[bytes] = field(default_factory=list)
+    status: dict[str, Any] = field(default_factory=lambda: {"state": "taken"})
     points: int = 0
     seen: list[str] = field(default_factory=list)
     url: str = ""
@@ -38,7 +39,7 @@ class Stand:
             return 200, json.dumps({"algorithms": self.algorithms}).encode()
         if path == "/api/extracts/" and method == "POST":
             self.taken.append(body)
-            return 202, json.dumps({"status": "taken"}).encode()
+            return 200, json.dumps(self.status).encode()
         if path.startswith("/taxii2/"):
             return 200, json.dumps({"more": False, "objects": self.objects}).encode()
         return 404, json.dumps({"code": "not-found", "sentence": "There is nothing here."}).encode()

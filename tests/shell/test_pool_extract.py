@@ -42,7 +42,7 @@ class Home:
         given = [*map(str, arguments)]
         if name != "check":
             given += ["--url", self.stand.url]
-        if name in ("make", "hunt"):
+        if name in ("make", "hunt", "minute"):
             given += ["--state", str(self.room / "state"), "--map", str(self.room / "map.toml")]
         return command.main([name, *given])
 
@@ -105,6 +105,18 @@ def test_send_posts_the_three_parts_as_they_lie(home: Home) -> None:
     for name in (make.MANIFEST, make.CLUSTERS, make.TEMPLATES):
         assert (home.room / "extract" / name).read_bytes() in body
     assert re.findall(rb'name="([a-z]+)"', body) == [b"manifest", b"clusters", b"templates"]
+
+
+def test_what_the_exchange_refuses_is_told_with_its_reason(
+    home: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = {"code": "extract.seen", "sentence": "This was sent before.", "path": "manifest"}
+    taken, home.stand.status = home.stand.status, {"state": "refused", "refused": said}
+    try:
+        assert home.run("send", home.room / "extract") == command.REFUSED
+    finally:
+        home.stand.status = taken
+    assert "This was sent before. (extract.seen, manifest)" in capsys.readouterr().err
 
 
 def test_the_same_day_made_again_asks_for_nothing_and_is_the_same(home: Home) -> None:
@@ -194,6 +206,31 @@ def test_without_quota_nothing_is_written_and_the_rest_is_asked_another_day(
 
 def test_what_the_exchange_has_active_is_named_in_the_manifest(home: Home) -> None:
     assert "GET /api/algorithms/" in home.stand.seen
+
+
+# --- a minute ---
+
+
+def test_a_minute_is_tied_to_the_days_before(home: Home) -> None:
+    """A new account pays with a card of the campaign: who else holds it is named at once."""
+    new = extracting.event(
+        "CANARYACCT-new",
+        datetime(today().year, today().month, today().day, 0, 1, tzinfo=UTC),
+        card="CANARYCARD-0",
+        device="CANARYDEV-new",
+        address="11.22.33.45",
+        prompt="canaryprompt",
+        signup=today(),
+    )
+    other = new | {"user.id": "CANARYACCT-alone", "card": "another", "device_id": "another"}
+    log = extracting.write_log(home.room / "minute.jsonl", [new, other])
+    out = home.room / "minute.csv"
+    days = sorted(one.name for one in (home.room / "state/days").iterdir())
+    assert home.run("minute", "--log", log, "--out", out) == command.DONE
+    with out.open(encoding="utf-8", newline="") as file:
+        found = {row["account"] for row in csv.DictReader(file)}
+    assert found == {"CANARYACCT-new", *(extracting.guilty(n) for n in range(0, GUILTY, 4))}
+    assert sorted(one.name for one in (home.room / "state/days").iterdir()) == days
 
 
 # --- hunt ----------------------------------------------------------------------------------------
