@@ -205,6 +205,15 @@ def held(principal: Principal, stix_id: str, *, now: datetime) -> ObjectView:
     )
 
 
+def objects(
+    principal: Principal, stix_ids: Sequence[str], *, now: datetime
+) -> tuple[Mapping[str, Any], ...]:
+    """Those of these objects that the member holds, as they were released to it."""
+    found = _read(access.holding(principal).filter(rendition__stix_id__in=list(stix_ids)))
+    _note(principal, found, now=now)
+    return tuple(one.obj for one in found)
+
+
 def export(principal: Principal, stix_id: str, *, now: datetime) -> Export:
     """A campaign and all that is held of it, as one STIX bundle of the renditions' exact bytes."""
     root, around, _ = _around(principal, stix_id, now=now)

@@ -6,6 +6,7 @@ from django.views.decorators.http import require_GET
 
 from exchange import feedback, inbox, reminders, search
 from exchange.web import wire
+from exchange.web.found import of_campaign
 from exchange.web.recalls import circles_of
 
 
@@ -22,8 +23,12 @@ def campaigns(request: HttpRequest) -> HttpResponse:
 @require_GET
 def campaign(request: HttpRequest, stix_id: str) -> HttpResponse:
     """One campaign with what indicates and uses it, out of the member's holding."""
-    now = timezone.now()
-    context = {"view": inbox.campaign(wire.asker(request), stix_id, now=now), "now": now}
+    principal, now = wire.asker(request), timezone.now()
+    context = {
+        "view": inbox.campaign(principal, stix_id, now=now),
+        "found": of_campaign(principal, stix_id, now=now),
+        "now": now,
+    }
     return wire.render(request, "web/analyst/campaign.html", context)
 
 

@@ -10,12 +10,13 @@ from django.shortcuts import redirect
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods
 
-from exchange import algorithms, audit, ledger, membership, tokens
+from exchange import algorithms, audit, ledger, membership, pool, runs, tokens
 from exchange.proof.refused import Refused
 from exchange.questions import stated
 from exchange.web import forms, wire
 from members.auth import Principal
 
+SHOWN_RUNS = 5
 LATE = timedelta(seconds=60)
 FORUM_ACTS = {
     "suspend": membership.suspend,
@@ -48,8 +49,10 @@ def health(request: HttpRequest) -> HttpResponse:
         "processes": (*_processes(health, now=now), _witnesses(now=now)),
         "exempt": sorted(settings.OUTBOUND_EXEMPT),
         "token_alarms": tokens.alarms(principal, now=now),
-        "pool_is_on": algorithms.is_on(),
+        "pool_is_on": pool.is_on(),
         "suspended": algorithms.suspended(principal),
+        "runs": runs.newest(principal)[:SHOWN_RUNS],
+        "pool_alarms": runs.alarms(principal),
     }
     return wire.render(request, "web/operator/health.html", context)
 

@@ -123,3 +123,34 @@ def extract_state(state: str) -> str:
 def extract_chip(state: str) -> str:
     """The look of that."""
     return _EXTRACTS[state][1]
+
+
+_RUNS = {
+    "done": ("whole", "live"),
+    "stopped": ("stopped: nothing of it left", "refused"),
+    "failed": ("failed", "refused"),
+}
+_ALARMS = {
+    "giant-group": "one group of more than a tenth of all rows: the run stopped, and nothing left",
+    "crowded-member": "rows of a member hang together as no honest rows do, and were left out",
+    "run-failed": "the run came to no end",
+}
+
+
+@register.filter
+def run_state(state: str) -> str:
+    """How a run ended."""
+    return _RUNS[state][0]
+
+
+@register.filter
+def run_chip(state: str) -> str:
+    """The look of that."""
+    return _RUNS[state][1]
+
+
+@register.filter
+def run_alarm(code: str) -> str:
+    """What the operator has to look at."""
+    why = _TROUBLES.get(code.removeprefix("algorithm-"))
+    return _ALARMS.get(code) or (f"an algorithm was suspended: {why}" if why else code)
