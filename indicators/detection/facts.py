@@ -64,7 +64,7 @@ class Group:
     deviced: int
     start_days: int
     start_peak: int  # accounts that began on the day on which most began
-    anchor: str  # a token by which the group is known again
+    anchor: str  # a token by which the group is known again; empty where all of its are popular
     tokens: Mapping[str, Listed] = field(default_factory=dict)  # by schema.KINDS
     clients: Listed = ()
     templates: tuple[int, ...] = ()
@@ -104,8 +104,7 @@ def gather(
     for row in _rows(source.engine.run(_sums(stages), "group")):
         group = row.pop("group")
         hours = tuple(row.pop(hour) for hour in _HOURS)
-        if lists.anchors.get(group):
-            made.append(Group(group=group, hours=hours, **row, **lists.of(group, templates)))
+        made.append(Group(group=group, hours=hours, **row, **lists.of(group, templates)))
     return Facts(tuple(made), templates, total)
 
 
@@ -241,7 +240,7 @@ class _Lists:
 
     def of(self, group: int, templates: Mapping[int, Template]) -> dict[str, Any]:
         return {
-            "anchor": self.anchors[group],
+            "anchor": self.anchors.get(group, ""),
             "tokens": {
                 kind: tuple(sorted(self.tokens.get((group, kind), ()))) for kind in schema.KINDS
             },

@@ -150,8 +150,10 @@ def clusters(
     for group in found.groups:
         row = row_of(group, limits)  # 3
         score = scorecard.score_of(row, setup.card)  # 4
-        seen[group.anchor] += 1
-        row = replace(row, cluster=_cluster(keys, group.anchor, seen[group.anchor]))
+        # Without a card or device to be known by it is one of today, and stays at home.
+        anchor = group.anchor or f"account {members[group.group][0]}"
+        seen[anchor] += 1
+        row = replace(row, cluster=_cluster(keys, anchor, seen[anchor]))
         is_giant = _is_giant(group, found)
         made.append(
             Cluster(

@@ -304,6 +304,21 @@ def test_a_part_of_the_log_gives_the_same_facts_of_its_groups(
     assert replace(cluster, group=measured[TEMPLATES].group) == measured[TEMPLATES]
 
 
+def test_a_group_on_a_popular_card_is_one_at_home_and_stays(engine: engines.Engine) -> None:
+    log = Log()
+    log.strangers(5_000)
+    for account in range(505):
+        log.account(account)
+        log.used(account, 0)
+    log.holds("payment", token(1), range(505))
+    wide = replace(CARDS, ties=(("shared-token", {"cap": 2_000}),))
+    cluster = only(engine, log, wide)
+    assert len(cluster.accounts) == 505
+    assert cluster.row.payment == ()
+    assert len(cluster.row.cluster) == 16
+    assert rule(cluster) == "R2"
+
+
 def test_a_family_of_templates_ties_accounts_too(engine: engines.Engine) -> None:
     log = Log()
     log.strangers(3_000)
