@@ -26,16 +26,19 @@ from django.urls import get_resolver
 from django.utils import timezone
 from pytest_django import DjangoDbBlocker
 
-from exchange import delivery, release, review
+from exchange import delivery, pool, release, review
 from exchange.models import Bundle, Hold, LedgerEntry, Rendition, Subscription
 from exchange.policy import detectors
 from indicators.models import Item
 from members.models import User, UserRole
+from members.scope import Acting, acting
 from tests.cast import Cast, make_cast
 from tests.doors.clients import ROOT, client_of
 from tests.doors.stage import as_owner
+from tests.extracts import extract, parts
 from tests.promises.test_canaries import dump
 from tests.shell.sharing import Way, campaign, leave, range_indicator, sdo
+from tests.shell.test_tokens import machine
 
 # Each test inside the module's transaction: what it changes is undone, the scene stays.
 pytestmark = pytest.mark.django_db
@@ -43,7 +46,7 @@ pytestmark = pytest.mark.django_db
 MARK = "cnry"
 BACKEND = "django.contrib.auth.backends.ModelBackend"
 OTHERS = ("ben", "cleo", "dora", "otto", "pia")
-SCOPES = ("taxii-read", "taxii-write", "api-read", "api-write", "ledger-read")
+SCOPES = ("taxii-read", "taxii-write", "api-read", "api-write", "ledger-read", "extracts")
 REASON = "Released for this test, with a reason."
 _VOLATILE = re.compile(r'name="csrfmiddlewaretoken" value="[^"]+"')
 
@@ -172,7 +175,34 @@ def set_up(shared_data: Path, logged: list[str]) -> Scene:
     for hours in (1, 2):
         leave(now=start + timedelta(hours=hours))
     delivery.make_ready(now=now)
+    sets.append(in_the_pool(cast, now))
     return Scene(cast, sets, now, logged)
+
+
+def in_the_pool(cast: Cast, now: datetime) -> dict[str, Any]:
+    """A day of Ana's in the pool, put in words for Abel; its tokens are for nobody, nor the words.
+
+    Ben sends a day of his own, so that there is something for his machine to read.
+    """
+    made = extract(1, day=now.date())
+    for user, one in ((cast.ana, made), (cast.ben, extract(2, day=now.date()))):
+        sender = machine(user, scopes=("extracts",))
+        with acting(sender.acting()):
+            pool.send(sender, parts(one), now=now)
+    abel = cast.as_(cast.abel)
+    with acting(abel.acting()):
+        sent, *_ = pool.my_extracts(abel)
+        pool.ask(abel, sent.id, now=now)
+    with acting(Acting(), role="worker"):
+        pool.make(now=now)
+    first = made.clusters[0]
+    tokens = (*first.payment, *first.device, *first.egress, first.cluster, first.hours)
+    bands = made.templates[0].bands[:4]
+    return {
+        "objects": [],
+        "must_not_appear": [*tokens, *bands, "Row 0: "],
+        "must_appear": [],
+    }
 
 
 # --- who reads, and where ------------------------------------------------------------------------
@@ -300,6 +330,7 @@ def test_a03_no_answer_to_a_machine_shows_it_and_what_may_pass_is_there(
     places += [f"/api/objects/{one}/" for one in (*every[str], *originals)]
     places += ["/api/contributions/", "/ledger/openings?slot=to&after=0", "/ledger/keys"]
     places += [f"/ledger/proof/{index}" for index in every[int][:3]]
+    places += ["/api/extracts/", "/api/algorithms/", "/api/tokens/"]
     told = b""
     for place in places:
         as_owner()
@@ -359,4 +390,9 @@ def test_a03_no_hold_says_more_than_where(scene: Scene) -> None:
 
 def test_a03_no_log_line_and_no_row_of_the_database_has_it(scene: Scene) -> None:
     assert not any(MARK in line.lower() for line in scene.logged)
-    assert MARK.encode() not in dump()
+    held = dump()
+    assert MARK.encode() not in held
+    # What is in the pool is in the database as its digest, and in no log at all.
+    told = scene.sets[-1]["must_not_appear"]
+    assert not any(text in line for line in scene.logged for text in told)
+    assert not [text for text in told if text.lower().encode() in held]

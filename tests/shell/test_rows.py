@@ -21,6 +21,7 @@ from exchange import (
     openings,
     persons,
     policies,
+    pool,
     recall,
     release,
     replay,
@@ -78,6 +79,7 @@ from members.auth import Principal
 from members.models import User
 from members.scope import Acting, acting
 from tests.cast import Cast
+from tests.extracts import extract, parts
 from tests.shell import sharing
 from tests.shell.sharing import NOON, Way
 from tests.shell.test_tokens import machine
@@ -191,7 +193,18 @@ def scene(settings: LazySettings, tmp_path: Path) -> Scene:
     )
     held = Version.objects.get(outcomes__outcome="held")
     _workspace(cast)
+    _extract(cast)
     return Scene(cast, sent, held)
+
+
+def _extract(cast: Cast) -> None:
+    """A day of Ana's in the pool, and Abel who looks at it."""
+    extractor = machine(cast.ana, scopes=("extracts",), name="extractor")
+    with acting(extractor.acting()):
+        sent = pool.send(extractor, parts(extract(1, day=NOON.date())), now=NOON)
+    abel = cast.as_(cast.abel)
+    with acting(abel.acting()):
+        pool.ask(abel, sent.id, now=NOON)
 
 
 def _file(cast: Cast, sent: UUID) -> None:
@@ -688,6 +701,7 @@ def test_ana_sees_her_own(scene: Scene) -> None:
         for name in "contribution submission forumobject version original observable item".split()
     ] + [f"exchange_{name}" for name in "outcome hold revocation memberpolicyversion".split()]
     owned += [f"exchange_preview{name}" for name in ("", "part", "audience", "line")]
+    owned += [f"exchange_extract{name}" for name in ("", "try", "view")]
     counts = {table: len(rows(table)) for table in owned}
     with web_as(scene.cast, scene.cast.ana):
         for table in owned:

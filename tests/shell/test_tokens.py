@@ -387,3 +387,35 @@ def test_the_web_role_cannot_unwrite_what_was_asked(cast: Cast, sql: str) -> Non
         connection.cursor() as cursor,
     ):
         cursor.execute(sql)
+
+
+# --- credentials that send extracts --------------------------------------------------------------
+
+
+def test_an_extractor_has_a_quota_of_its_own(cast: Cast, settings: LazySettings) -> None:
+    settings.TOKEN_QUOTA, settings.EXTRACT_TOKEN_QUOTA = 4, 40
+    extractor = machine(cast.ana, scopes=("tokens", "extracts"), name="extractor")
+    hunting = machine(cast.ana, name="hunting box")
+    assert tokens.offer(extractor, now=NOW).quota.per_day == 40
+    assert ask(extractor, cast.forum.id, points(30)).left == 10
+    # What the one has asked for is not the other's.
+    assert ask(hunting, cast.forum.id, points(3)).left == 1
+    with pytest.raises(Refused) as caught:
+        ask(extractor, cast.forum.id, points(11))
+    assert caught.value.code == "token.quota"
+    assert ask(extractor, cast.forum.id, points(10)).left == 0
+    found = tokens.use(cast.as_(cast.abel), now=NOW)
+    assert (found.quota.used, found.extracts.used, found.extracts.refused) == (3, 40, 11)
+    # The scope alone does not turn values into tokens, and half of that quota is no alarm.
+    with pytest.raises(Forbidden):
+        ask(machine(cast.ana, scopes=("extracts",)), cast.forum.id, points(1))
+    assert {alarm.kind for alarm in found.alarms} == {"share", "quota"}
+
+
+def test_a_new_member_s_extractor_has_the_same_part_of_its_quota(
+    cast: Cast, settings: LazySettings
+) -> None:
+    settings.TOKEN_QUOTA, settings.TOKEN_QUOTA_NEW, settings.EXTRACT_TOKEN_QUOTA = 100, 10, 1_000
+    Member.objects.filter(pk=cast.aurora.pk).update(joined_at=NOW - timedelta(days=3))
+    extractor = machine(cast.ana, scopes=("tokens", "extracts"))
+    assert tokens.offer(extractor, now=NOW).quota.per_day == 100
