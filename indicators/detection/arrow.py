@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import ibis
+import ibis.expr.operations as ops
 import pyarrow as pa
 
 from exchange.proof.refused import Refused
@@ -15,6 +16,21 @@ Arrow = Any  # a pyarrow Table
 Types = Mapping[str, str]  # of columns, as in tables.LOG
 
 _ARROW = {"int64": pa.int64(), "string": pa.string(), "boolean": pa.bool_(), "date": pa.date32()}
+
+# ClickHouse estimates how many are distinct; which row is the first is each engine's own affair, as
+# are hashes and the dialect of a pattern.
+_APART = (
+    ops.ApproxCountDistinct,
+    ops.Arbitrary,
+    ops.CountDistinct,
+    ops.CountDistinctStar,
+    ops.First,
+    ops.Hash,
+    ops.Last,
+    ops.RandomScalar,
+    ops.RegexSearch,
+    ops.Sample,
+)
 
 
 def schema_of(types: Types) -> Any:  # noqa: ANN401 - a schema of Ibis
@@ -40,6 +56,15 @@ def typed(rows: Arrow, types: Types, name: str) -> Arrow:
             sentence = f"The column {column} of {name} has an empty place: it is text or a number."
             raise Refused("table.null", sentence, f"{name}.{column}")
     return made
+
+
+def compiled(expression: Table, dialect: str) -> str:
+    """The SQL of an expression; Refused where engines would not give the same rows."""
+    found = expression.op().find(_APART)
+    if found:
+        kinds = ", ".join(sorted({type(one).__name__ for one in found}))
+        raise Refused("engine.apart", f"Engines do not agree on {kinds}: say it with counts.")
+    return str(ibis.to_sql(expression, dialect=dialect))
 
 
 def in_order(expression: Table, order: Sequence[str]) -> Table:

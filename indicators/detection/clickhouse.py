@@ -1,7 +1,6 @@
 """ClickHouse in this process, by chDB: a member's engine where a log is larger than memory.
 
-Ibis has no backend for it, and needs none: an expression becomes SQL of ClickHouse. What must not
-be said with it: `nunique`, which becomes `uniq`, an estimate. Count what is distinct instead.
+Ibis has no backend for it, and needs none: an expression becomes SQL of ClickHouse.
 """
 
 import shutil
@@ -21,6 +20,7 @@ from indicators.detection.arrow import (
     Arrow,
     Table,
     Types,
+    compiled,
     files,
     given_back,
     in_order,
@@ -80,7 +80,7 @@ class ClickHouse:
 
     def keep(self, name: str, expression: Table) -> Table:
         """Compute a stage once and keep it."""
-        sql = ibis.to_sql(expression, dialect="clickhouse")
+        sql = compiled(expression, "clickhouse")
         self._replace(name, "TABLE", f"ENGINE = MergeTree ORDER BY tuple() AS {sql}")
         return self._known(name, expression.schema())
 
@@ -90,7 +90,7 @@ class ClickHouse:
 
     def run(self, expression: Table, *order: str) -> Arrow:
         """Compute, in one order."""
-        sql = str(ibis.to_sql(in_order(expression, order), dialect="clickhouse"))
+        sql = compiled(in_order(expression, order), "clickhouse")
         octets = self._execute(sql, "Arrow").bytes()
         with pa.ipc.open_file(pa.BufferReader(octets)) as reader:
             return given_back(reader.read_all(), expression)

@@ -14,6 +14,7 @@ from indicators.detection.arrow import (
     Arrow,
     Table,
     Types,
+    compiled,
     files,
     given_back,
     in_order,
@@ -83,7 +84,7 @@ class Duck:
 
     def keep(self, name: str, expression: Table) -> Table:
         """Compute a stage once and keep it."""
-        sql = ibis.to_sql(expression, dialect="duckdb")
+        sql = compiled(expression, "duckdb")
         self._execute(f"CREATE OR REPLACE TABLE {quoted(name)} AS {sql}")
         return self._known(name, expression.schema())
 
@@ -93,7 +94,7 @@ class Duck:
 
     def run(self, expression: Table, *order: str) -> Arrow:
         """Compute, in one order."""
-        sql = str(ibis.to_sql(in_order(expression, order), dialect="duckdb"))
+        sql = compiled(in_order(expression, order), "duckdb")
         return given_back(self._execute(sql).to_arrow_table(), expression)
 
     def _execute(self, sql: str) -> Any:  # noqa: ANN401 - of DuckDB

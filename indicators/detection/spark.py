@@ -19,6 +19,7 @@ from indicators.detection.arrow import (
     Arrow,
     Table,
     Types,
+    compiled,
     given_back,
     in_order,
     plainly,
@@ -105,7 +106,7 @@ class Spark:
 
     def keep(self, name: str, expression: Table) -> Table:
         """Compute a stage once and keep it, in memory and on the disk behind it."""
-        sql = str(ibis.to_sql(expression, dialect="pyspark"))
+        sql = compiled(expression, "pyspark")
         with _plainly():
             self._session.sql(sql).localCheckpoint().createOrReplaceTempView(name)
         return self._known(name, expression.schema())
@@ -116,7 +117,7 @@ class Spark:
 
     def run(self, expression: Table, *order: str) -> Arrow:
         """Compute, in one order."""
-        sql = str(ibis.to_sql(in_order(expression, order), dialect="pyspark"))
+        sql = compiled(in_order(expression, order), "pyspark")
         with _plainly():
             return given_back(self._session.sql(sql).toArrow(), expression)
 

@@ -82,6 +82,18 @@ def test_a_failure_names_the_engine_and_no_row(engine: engines.Engine) -> None:
     assert "DuckDB" in str(refused.value)
 
 
+@pytest.mark.parametrize("name", ["nunique", "arbitrary", "first", "last", "approx_nunique"])
+def test_what_engines_do_not_agree_on_is_refused(engine: engines.Engine, name: str) -> None:
+    table = engine.load("account", some(), TYPES)
+    asked = table.group_by("token").agg(found=getattr(table.account, name)())
+    for ask in (engine.run, lambda expression: engine.keep("stage", expression)):
+        with pytest.raises(Refused) as refused:
+            ask(asked)
+        assert refused.value.code == "engine.apart"
+    agreed = table.group_by("token").agg(found=table.account.min())
+    assert engine.run(agreed).column("found").to_pylist() == [1, 2]
+
+
 def test_an_engine_without_a_folder_opens_no_file(engine: engines.Engine, tmp_path: Path) -> None:
     pq.write_table(some(), tmp_path / "account.parquet")
     with pytest.raises(Refused) as refused:
