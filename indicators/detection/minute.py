@@ -3,7 +3,7 @@
     touched tokens -> their accounts -> those accounts' days, tokens, tags and templates
 
 What was narrowed is a log of its own for detectors that look at tokens, starts and hours. Families
-and pivots weigh an account against all others of the log: they come with the day.
+and pivots weigh an account against all others of the log: whole, they come with the day.
 """
 
 from collections.abc import Mapping
@@ -38,18 +38,19 @@ def standing(source: Source) -> Source:
 def narrowed(source: Source, batch: Mapping[str, Arrow]) -> Source:
     """The log of the accounts that a minute's rows (names of tables.LOG) touch, the rows in it.
 
-    Its cards and devices are those that are not popular in the whole log (R5), and of each that
-    the minute touches all accounts are there.
+    Its cards, devices and templates are those that are not popular in the whole log (R4, R5), and
+    of each card and device that the minute touches all accounts are there.
     """
     # 1. the minute's rows     2. who else holds their cards and devices
-    # 3. all that the log has of those accounts     4. without the tokens that everybody holds
+    # 3. all that the log has of those accounts     4. without what everybody holds or uses
     new = {name: _given(source, name, batch) for name in LOG}  # 1
     accounts = _accounts(source, new)  # 2
     for name, keys in _KEYS.items():  # 3
         whole = source.table(name).semi_join(accounts, "account").anti_join(new[name], list(keys))
         source.engine.keep(f"{PREFIX}{name}", whole.union(new[name]))
     made = Source(source.engine, source.kind, PREFIX)
-    _without_popular(source, made)  # 4
+    _without_popular_tokens(source, made)  # 4
+    _without_popular_templates(source, made)
     used = made.table("account_template").select("template").distinct()
     for name in ("template", "template_band"):
         whole = source.table(name).semi_join(used, "template")
@@ -84,7 +85,7 @@ def _accounts(source: Source, new: Mapping[str, Table]) -> Table:
     return source.engine.keep(f"{PREFIX}stage_account", others.distinct())
 
 
-def _without_popular(source: Source, made: Source) -> None:
+def _without_popular_tokens(source: Source, made: Source) -> None:
     tokens = made.table("account_token")
     theirs = tokens.filter(tokens.kind.isin(tying.CARRIED)).select("kind", "token").distinct()
     theirs = made.keep("token", theirs)
@@ -94,3 +95,14 @@ def _without_popular(source: Source, made: Source) -> None:
     popular = made.keep("popular", popular.select("kind", "token"))
     kept = made.keep("fit_token", tokens.anti_join(popular, ["kind", "token"]))
     made.engine.keep(f"{PREFIX}account_token", kept)
+
+
+def _without_popular_templates(source: Source, made: Source) -> None:
+    used = made.table("account_template")
+    theirs = made.keep("template", used.select("template").distinct())
+    counted = source.table("account_template").semi_join(theirs, "template")
+    counted = counted.group_by("template").agg(holders=counted.count())
+    popular = counted.filter(counted.holders > tying.most_users(source))
+    popular = made.keep("popular_template", popular.select("template"))
+    kept = made.keep("fit_template", used.anti_join(popular, "template"))
+    made.engine.keep(f"{PREFIX}account_template", kept)

@@ -62,12 +62,16 @@ def template_family(source: Source, values: Values, _: Table) -> Table:
 def _fit_templates(source: Source, *, least: int = 1, cap: int | None = None) -> Table:
     """Who uses which template, without the rare and the popular; with its users counted."""
     used = source.table("account_template")
-    accounts = number(source.engine, source.table("account").count())
-    most = max(POPULAR_LEAST, accounts // POPULAR_ONE_IN)
-    most = most if cap is None else min(most, cap)
+    most = most_users(source) if cap is None else min(most_users(source), cap)
     counted = used.group_by("template").agg(holders=used.count())
     fit = counted.filter(counted.holders >= least, counted.holders <= most)
     return source.keep("template_use", used.inner_join(fit, "template"))
+
+
+def most_users(source: Source) -> int:
+    """How many accounts of a log may use a template that is not popular (R4 at home)."""
+    accounts = number(source.engine, source.table("account").count())
+    return max(POPULAR_LEAST, accounts // POPULAR_ONE_IN)
 
 
 def _families(source: Source, used: Table, values: Values) -> Arrow:

@@ -106,6 +106,17 @@ def test_a_token_that_everybody_holds_brings_nobody_in(engine: engines.Engine) -
     assert found(source, "shared-token") == {"payment:payment 0": {0, 1, 2}}
 
 
+def test_a_template_that_many_use_is_popular_from_three_users_too(engine: engines.Engine) -> None:
+    def used_by(count: int) -> list[int]:
+        users: Rows = {"account_template": [*((n, 7) for n in range(count)), (0, 8), (1, 8)]}
+        whole = loaded(engine, ties.LOG, LOG | users)
+        source = minute.narrowed(whole, batch(account_token=[(0, "payment", "payment 0")]))
+        return engine.run(source.table("account_template")).column("template").to_pylist()
+
+    assert sorted(used_by(20)) == [7, 7, 8, 8]
+    assert sorted(used_by(21)) == [8, 8]
+
+
 def test_a_minute_without_rows_is_empty(engine: engines.Engine) -> None:
     source = minute.narrowed(loaded(engine, ties.LOG, LOG), {})
     assert minute.groups(source).sizes == ()
