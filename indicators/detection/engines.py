@@ -79,7 +79,7 @@ def _starter(name: str) -> Callable[..., AbstractContextManager[Engine]]:
 
             return spark.running
         from indicators.detection import duck  # noqa: PLC0415 - as said above
-    except ImportError:
+    except ModuleNotFoundError:
         sentence = (
             f"The engine {name} is not installed: install the extra {EXTRAS[name]!r} of weir."
         )
