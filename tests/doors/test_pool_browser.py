@@ -2,21 +2,29 @@
 
 import os
 import shutil
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from django.conf import LazySettings
 from django.utils import timezone
 from playwright.sync_api import Browser, Page, expect
 from pytest_django.live_server_helper import LiveServer
 
-from exchange import algorithms
+from exchange import algorithms, findings, pool
 from exchange.algorithms import is_on
+from members.scope import Acting, acting
 from tests import algorithms as made
 from tests.cast import Cast, make_cast
 from tests.doors.test_browser import sign_in
+from tests.extracts import extract, parts
+from tests.shell import sharing
+from tests.shell.pooling import TEXTS, Pool, put_in_force, with_cards
+from tests.shell.pooling import made as rows
+from tests.shell.sharing import NOON, leave
+from tests.shell.test_tokens import machine
 
 CHROMIUM = shutil.which("chromium")
 SHOTS = os.environ.get("WEIR_SCREENSHOTS")
@@ -114,6 +122,84 @@ def test_ana_writes_one_sees_its_case_fail_and_five_people_bring_it_into_force(
     assert [one.kind for one in algorithms.active(timezone.now())] == ["sigma"]
 
 
+@pytest.fixture
+def pool_of_five(settings: LazySettings, tmp_path: Path) -> Pool:
+    """Five labs, algorithms in force, a finding that was released, and a draft of Aurora's."""
+    made_pool = Pool(sharing.set_up(settings, tmp_path), settings)
+    put_in_force(*TEXTS)
+    own = [with_cards("own"), with_cards("own")]
+    made_pool.send(made_pool.cast.ana, rows(1, with_cards("shared", own="a"), *own))
+    made_pool.send(made_pool.cast.ben, rows(2, with_cards("shared", own="b")))
+    assert made_pool.run() is not None
+    leave(now=NOON + timedelta(hours=1))
+    return made_pool
+
+
+def test_ana_follows_a_finding_from_its_campaign_to_the_algorithm_that_found_it(
+    page: Page, live_server: LiveServer, pool_of_five: Pool
+) -> None:
+    sign_in(page, live_server, "ana")
+    page.get_by_role("link", name="Campaigns").first.click()
+    page.get_by_role("link", name="XC-").first.click()
+    shoot(page, "campaign")
+    page.get_by_role("link", name="What it rests on").click()
+    expect(page.get_by_text("The accounts are tied together by")).to_be_visible()
+    shoot(page, "found")
+    page.get_by_role("link", name="Accounts that share a card or a device").first.click()
+    expect(page.get_by_text("runs on members' logs and the pool")).to_be_visible()
+    shoot(page, "told")
+    page.goto(f"{live_server.url}/pool/drafts/")
+    page.get_by_role("link", name="A group of").first.click()
+    expect(page.get_by_role("button", name="Send it")).to_be_visible()
+    shoot(page, "draft")
+    page.get_by_role("button", name="Throw it away").click()
+    expect(page.get_by_text("Thrown away.")).to_be_visible()
+
+
+def test_abel_reads_who_can_read_the_pool_and_what_his_company_sent(
+    page: Page, live_server: LiveServer, cast: Cast, now: datetime
+) -> None:
+    who = machine(cast.ana, scopes=("extracts", "tokens"), name="extractor")
+    with acting(who.acting()):
+        sent = pool.send(who, parts(extract(1, day=now.date())), now=now)
+    sign_in(page, live_server, "abel")
+    page.get_by_role("link", name="Pool").click()
+    expect(page.get_by_text("Nobody.", exact=True)).to_be_visible()
+    expect(page.get_by_text(sent.digest)).to_be_visible()
+    shoot(page, "officer")
+    page.get_by_role("link", name="What we sent").click()
+    page.get_by_role("button", name="Show").click()
+    expect(page.get_by_text("This page follows by itself.")).to_be_visible()
+    with acting(Acting(), role="worker"):
+        assert pool.make(now=timezone.now()) == 1
+    expect(page.get_by_role("heading", name="Row by row")).to_be_visible()
+    page.get_by_text("Row 0:").click()
+    shoot(page, "words")
+    wide = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+    assert wide <= 0
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_what_was_found_fits_both_widths_and_reads_well(
+    browser: Browser, live_server: LiveServer, pool_of_five: Pool, width: int
+) -> None:
+    draft, *_ = findings.drafts(pool_of_five.cast.as_(pool_of_five.cast.ana))
+    held = sharing.bodies(sharing.feed(pool_of_five.cast.aurora, now=NOON + timedelta(hours=1)))
+    (campaign,) = [one["id"] for one in held if one["type"] == "campaign"]
+    for name, pages in {
+        "ana": [
+            f"/campaigns/{campaign}/",
+            f"/campaigns/{campaign}/found/",
+            "/pool/",
+            "/pool/extracts/",
+            "/pool/drafts/",
+            f"/pool/drafts/{draft.id}/",
+        ],
+        "pia": ["/health/", "/pool/"],
+    }.items():
+        look(browser, live_server, name, pages, width=width, scheme="light")
+
+
 @pytest.mark.parametrize("width", [390, 1280])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_pages_fit_both_widths_and_read_well(
@@ -134,17 +220,31 @@ def test_the_pages_fit_both_widths_and_read_well(
         ],
         "pia": [f"/algorithms/{rows['reviewed'].id}/", "/health/"],
     }.items():
-        context = browser.new_context(
-            viewport={"width": width, "height": 900}, color_scheme=scheme, bypass_csp=True
-        )
-        page = context.new_page()
-        sign_in(page, live_server, name)
-        for number, address in enumerate(pages):
-            page.goto(f"{live_server.url}{address}")
-            page.wait_for_load_state("load")
-            wide = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
-            assert wide <= 0, (name, address, wide)
-            shoot(page, f"{name}-{number}-{width}-{scheme}")
-            found = Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa"]})
-            assert found.violations_count == 0, (name, address, found.generate_report())
-        context.close()
+        look(browser, live_server, name, pages, width=width, scheme=scheme)
+
+
+def look(
+    browser: Browser,
+    live_server: LiveServer,
+    name: str,
+    pages: list[str],
+    *,
+    width: int,
+    scheme: Any,
+) -> None:
+    """Each page as somebody sees it: no wider than the window, and nothing for axe to say."""
+    context = browser.new_context(
+        viewport={"width": width, "height": 900}, color_scheme=scheme, bypass_csp=True
+    )
+    page = context.new_page()
+    sign_in(page, live_server, name)
+    for number, address in enumerate(pages):
+        page.goto(f"{live_server.url}{address}")
+        page.wait_for_load_state("load")
+        wide = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+        assert wide <= 0, (name, address, wide)
+        part = address.strip("/").split("/")[-1][:10]
+        shoot(page, f"{name}-{number}-{part}-{width}-{scheme}")
+        found = Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa"]})
+        assert found.violations_count == 0, (name, address, found.generate_report())
+    context.close()
