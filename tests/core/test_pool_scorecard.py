@@ -94,9 +94,9 @@ def engine() -> ibis.BaseBackend:
 
 
 @settings(
-    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-@given(found=st.lists(rows(), min_size=1, max_size=8))
+@given(found=st.lists(rows(), min_size=1, max_size=20))
 def test_the_expression_gives_the_same_score(
     engine: ibis.BaseBackend, found: list[ClusterRow]
 ) -> None:
