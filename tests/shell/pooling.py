@@ -77,8 +77,8 @@ CARD_TEXT = text_of("scorecard", 3, **WEIGHTS, threshold=THRESHOLD, own_margin=M
 TEXTS = (text_of("shared-token", 1), CARD_TEXT)
 
 
-def put_in_force(*texts: bytes, now: datetime = NOON) -> list[UUID]:
-    """Algorithms as their whole review leaves them."""
+def put_in_force(*texts: bytes, now: datetime = NOON, kept_as: bytes = b"") -> list[UUID]:
+    """Algorithms as their whole review leaves them; `kept_as` is another text than was reviewed."""
     found = []
     for text in texts:
         parsed = document.parse(text)
@@ -99,7 +99,7 @@ def put_in_force(*texts: bytes, now: datetime = NOON) -> list[UUID]:
             activated_at=now,
         )
         row.save(force_insert=True)
-        sealed = seal_of(None).seal(text, aad=text_aad(row.id))
+        sealed = seal_of(None).seal(kept_as or text, aad=text_aad(row.id))
         AlgorithmText.objects.create(algorithm=row, sealed=sealed)
         found.append(row.id)
     return found
