@@ -83,6 +83,7 @@ class Seat:
     circle_id: UUID
     name: str
     key_domain: str
+    is_forum: bool  # the circle of all: extracts are made for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +218,13 @@ def _seats(member: Member) -> tuple[Seat, ...]:
     found = rows.select_related("circle").order_by("circle__name")
     # The same word that stands in the tokens that the exchange makes itself.
     return tuple(
-        Seat(row.circle_id, row.circle.name, tokens.domain_of(str(row.circle_id))) for row in found
+        Seat(
+            row.circle_id,
+            row.circle.name,
+            tokens.domain_of(str(row.circle_id)),
+            row.circle.is_forum,
+        )
+        for row in found
     )
 
 

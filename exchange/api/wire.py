@@ -116,7 +116,12 @@ def token_offer(found: tokens.Offer) -> dict[str, Any]:
             "renews_at": found.quota.renews_at.isoformat(),
         },
         "circles": [
-            {"id": str(one.circle_id), "name": one.name, "key_domain": one.key_domain}
+            {
+                "id": str(one.circle_id),
+                "name": one.name,
+                "key_domain": one.key_domain,
+                "forum": one.is_forum,
+            }
             for one in found.seats
         ],
         "epochs": [

@@ -285,7 +285,7 @@ def _json_columns(connection: Connection, given: Source) -> tuple[Column, ...]:
     for (text,) in connection.execute(query).fetchall():
         if isinstance(text, str):
             _look(_object(text), (), found)
-    return tuple(_json_column(path, kind) for path, kind in found.items())
+    return tuple(_json_column(path, kind or "VARCHAR") for path, kind in found.items())
 
 
 def _json_column(path: tuple[str, ...], kind: str) -> Column:
@@ -311,9 +311,11 @@ def _look(
         path = (*above, name)
         if isinstance(inner, dict) and len(path) < _DEEP:
             _look(inner, path, found)
-        elif inner is not None:
+        elif inner is None:
+            found.setdefault(path, "")  # it is there, whatever it holds further on
+        elif not found.get(path):
             is_number = isinstance(inner, int) and not isinstance(inner, bool)
-            found.setdefault(path, "NUMBER" if is_number else "VARCHAR")
+            found[path] = "NUMBER" if is_number else "VARCHAR"
 
 
 def _parquet_columns(
@@ -343,7 +345,7 @@ def _packed_columns(connection: Connection, given: Source, name: str) -> Iterato
     for (text,) in connection.execute(query).fetchall():
         if isinstance(text, str):
             _look(_object(text), (name,), found)
-    yield from (_json_column(path, kind) for path, kind in found.items())
+    yield from (_json_column(path, kind or "VARCHAR") for path, kind in found.items())
 
 
 def _form(file: Path) -> str:

@@ -19,7 +19,6 @@ from indicators.extract.state import State
 from indicators.stix import fingerprints
 
 _BAND_KEY = "band-key"
-_FORUM = "forum"
 
 
 @dataclass(slots=True)
@@ -92,7 +91,7 @@ def evaluator(state: State, door: Exchange, say: Callable[[str], None]) -> Evalu
     """Ask what is offered now; Refused where the credential has no seat in the forum's circle."""
     offer = door.offer()
     try:
-        (circle,) = [one["id"] for one in offer["circles"] if one["key_domain"] == _FORUM]
+        (circle,) = [one["id"] for one in offer["circles"] if one["forum"] is True]
         (epoch,) = [str(one["epoch"]) for one in offer["epochs"] if one["live"]]
         left = int(offer["quota"]["left"])
     except (KeyError, TypeError, ValueError):

@@ -51,6 +51,10 @@ def test_ana_asks_what_there_is_and_then_for_a_token(
     assert offer["kinds"]["email-address"] == "email-lower-nfkc-v1"
     live = next(one["epoch"] for one in offer["epochs"] if one["live"])
     circle = next(one["id"] for one in offer["circles"] if one["name"] == "Relay watch")
+    assert {one["name"]: one["forum"] for one in offer["circles"]} == {
+        "Forum": True,
+        "Relay watch": False,
+    }
     answer = post(ana, {"circle": circle, "epoch": live, "points": [GOOD]})
     assert answer.status_code == 200
     assert answer["Cache-Control"] == "private, no-store"

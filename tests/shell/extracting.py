@@ -61,7 +61,7 @@ class Stand:
             "scheme": oprf.SCHEME,
             "batch": 10_000,
             "quota": {"per_day": 200_000, "left": self.left, "renews_at": "2027-01-01T00:00:00Z"},
-            "circles": [{"id": CIRCLE, "name": "Forum", "key_domain": "forum"}],
+            "circles": [{"id": CIRCLE, "name": "Everybody", "key_domain": "circle", "forum": True}],
             "epochs": [{"epoch": self.epoch, "live": True, "until": "2027-04-01"}],
             "kinds": dict(oprf.NORMALISATIONS),
         }

@@ -114,6 +114,16 @@ def test_each_form_of_a_log_gives_the_same_day(
     assert len(table(tmp_path, "account_template")) == GUILTY
 
 
+def test_a_column_that_begins_empty_is_there_all_the_same(rows: Rows, tmp_path: Path) -> None:
+    """The first accounts have no card: the log has the column nevertheless."""
+    kept = [one["card"] for one in rows]
+    log = jsonl(tmp_path, [one | {"card": None} for one in rows[:5]])
+    with duckdb.connect(":memory:") as duck:
+        names = {one.name for one in read.columns(duck, read.source(log))}
+    assert "card" in names
+    assert any(kept)
+
+
 def test_a_day_folded_twice_is_the_same_day(rows: Rows, tmp_path: Path) -> None:
     log = jsonl(tmp_path, rows)
     folded(tmp_path, log)
