@@ -13,6 +13,7 @@ from exchange.proof.refused import Refused
 from indicators.detection import cases, document, engines, schema, sigma
 from indicators.detection.engines import Engine
 from indicators.detection.fields import SERVICES
+from indicators.detection.world import scenes
 from tests.core.algorithm_material import CORRELATION, DETECTOR, SIGMA, spoiled, written
 
 LOGSOURCE = {"category": "usage", "product": "genai-gateway", "service": "cluster-row"}
@@ -78,8 +79,8 @@ def test_p02_a_document_that_describes_one_row_of_the_pool_is_refused(
 def test_p02_a_few_facts_that_happen_to_fit_one_lawful_row_are_refused(engine: Engine) -> None:
     """They are broad enough to be read; but in the shipped world they find one lawful row."""
     tried = 0
-    seen = {}
-    for scene in cases.scenes.NAMES:
+    seen: dict[tuple[str, int, int], list[tuple[str, bool]]] = {}
+    for scene in scenes.NAMES:
         drawn = cases.scene_of(scene, 1, "pool", path="")
         for row in drawn.tables["cluster_row"].to_pylist():
             for name in ("short", "mismatch", "fresh", "start_peak", "pivot"):
