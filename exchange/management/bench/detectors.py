@@ -138,11 +138,14 @@ def _measure(size: int, room: Path, report: Report) -> None:
             at_most=MOST_SECONDS,
         )
     with engines.connect(limits=limits) as engine:
+        source = _opened(engine, room)
+        batches = [_batch(room, accounts, number) for number in range(MINUTES)]
+        once = timed(partial(_minute, source, batches[0]))
+        report.time("one minute, from the files", once, beside="which are decoded whole")
         began = time.perf_counter()
-        source = minute.standing(_opened(engine, room))
+        source = minute.standing(source)
         kept = time.perf_counter() - began
         report.time("keeping the log for its minutes, once a day", kept, beside="in one file")
-        batches = [_batch(room, accounts, number) for number in range(MINUTES)]
         each = [timed(partial(_minute, source, batch)) for batch in batches]
     report.time(
         f"one minute of {BATCH:,} rows, the slowest of {MINUTES}",
