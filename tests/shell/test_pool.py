@@ -11,10 +11,10 @@ from django.db import connection
 from django.db.utils import ProgrammingError
 from pytest_django import DjangoAssertNumQueries
 
-from exchange import membership, pool, retention
+from exchange import checks, legalholds, membership, pool, retention
 from exchange.models import LedgerEvent
 from exchange.models.pool import Extract, ExtractKey, ExtractTry, ExtractView, SealedExtract
-from exchange.policy import terms
+from exchange.policy import clocks, terms
 from exchange.pool import kept
 from exchange.proof.refused import Forbidden, NotFound, Refused
 from indicators.detection import manifest, parquet, sealing, taking
@@ -252,6 +252,37 @@ def test_after_45_days_the_key_and_the_bytes_are_gone(ana: Principal, cast: Cast
     (row,) = pool.my_extracts(cast.as_(cast.abel))
     assert (row.id, row.state, row.digest) == (sent.id, "erased", sent.digest)
     assert LedgerEvent.objects.filter(kind="erase", from_member_id=cast.aurora.id).exists()
+
+
+def test_a_legal_hold_alone_puts_it_off_and_no_run_reads_what_is_held(
+    ana: Principal, cast: Cast
+) -> None:
+    send(ana, of_today())
+    gone = NOW + timedelta(days=45)
+    alma = cast.as_(cast.alma)
+    wanted = legalholds.Wanted("member")
+    hold = legalholds.place(alma, wanted, reason="a regulator asked for it", now=NOW)
+    membership.leave(cast.as_(cast.pia), cast.aurora.id, reason="it goes its own way", now=NOW)
+    with worker():
+        assert "extracts" not in retention.work(now=gone)
+    assert ExtractKey.objects.exists()
+    assert opened() == opened(now=gone) == []
+    legalholds.lift(alma, hold, reason="the regulator is done", now=gone)
+    with worker():
+        assert retention.work(now=gone)["extracts"] == 1
+
+
+def test_a_forum_may_keep_extracts_shorter_and_never_longer() -> None:
+    assert clocks.stated({"extracts": 30})["extracts"] == 30
+    with pytest.raises(ValueError, match="at most 45"):
+        clocks.stated({"extracts": 46})
+
+
+def test_the_web_server_with_the_private_key_is_warned_of(settings: LazySettings) -> None:
+    settings.DATABASE_ROLE = "web"
+    assert "weir.W004" in {one.id for one in checks.safe_to_serve(None)}
+    settings.POOL_KEY = b""
+    assert "weir.W004" not in {one.id for one in checks.safe_to_serve(None)}
 
 
 def test_who_leaves_takes_its_days_along(ana: Principal, ben: Principal, cast: Cast) -> None:

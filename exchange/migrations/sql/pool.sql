@@ -54,20 +54,27 @@ CREATE OR REPLACE FUNCTION weir_pool_days()
 REVOKE ALL ON FUNCTION weir_pool_days FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION weir_pool_days TO weir_web;
 
--- Who leaves takes its days out of the pool at once.
+-- Who leaves takes its days out of the pool at once; what is under a legal hold stays sealed until it
+-- is lifted, and no run reads it.
 CREATE OR REPLACE FUNCTION weir_end_extracts(who uuid, at timestamptz)
     RETURNS TABLE (on_day date) LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp
     AS $$
+    DECLARE
+        free uuid[] := ARRAY(
+            SELECT sent.id FROM exchange_extract sent
+            WHERE sent.member_id = who AND sent.state = 'taken'
+              AND weir_legal_hold(ARRAY[who], NULL, NULL, sent.received_at) IS NULL);
     BEGIN
         IF NOT weir_acts_as('operator') THEN
             RAISE EXCEPTION 'Only the operator ends what waits.'
                 USING ERRCODE = 'insufficient_privilege';
         END IF;
-        DELETE FROM exchange_extractkey WHERE member_id = who;
-        DELETE FROM exchange_sealedextract WHERE member_id = who;
+        DELETE FROM exchange_extractkey key USING exchange_extract sent
+            WHERE sent.id = ANY (free) AND key.member_id = who AND key.day = sent.day;
+        DELETE FROM exchange_sealedextract WHERE extract_id = ANY (free);
         UPDATE exchange_extractview SET sealed = '', key = '' WHERE member_id = who;
         RETURN QUERY UPDATE exchange_extract SET state = 'erased', ended_at = at
-            WHERE member_id = who AND state = 'taken' RETURNING day;
+            WHERE id = ANY (free) RETURNING day;
     END
     $$;
 REVOKE ALL ON FUNCTION weir_end_extracts FROM PUBLIC;
