@@ -88,8 +88,7 @@ class Spark:
 
     def load(self, name: str, rows: Arrow, types: Types) -> Table:
         """Take an Arrow table under this name."""
-        # In one piece: Spark ends at the first piece that has no rows, and says nothing of it.
-        made = typed(rows, types, name).combine_chunks()
+        made = typed(rows, types, name)
         with _plainly():
             frame = self._session.createDataFrame(made)
             frame.localCheckpoint().createOrReplaceTempView(name)

@@ -48,6 +48,21 @@ class Report:
         bar = None if at_most is None else at_most * 1000
         self._line(name, f"{seconds * 1000:8,.1f} ms", beside, bar=bar, is_met=is_met)
 
+    def figure(
+        self,
+        name: str,
+        value: float,
+        unit: str,
+        *,
+        beside: str,
+        at_least: float | None = None,
+        at_most: float | None = None,
+    ) -> None:
+        """Something else that was counted, with the bar that it must not be under, or over."""
+        is_met = _under(value, at_most) and (at_least is None or value >= at_least)
+        bar = at_most if at_least is None else at_least
+        self._line(name, f"{value:8,.2f} {unit}", beside, bar=bar, is_met=is_met)
+
     def _line(
         self, name: str, figure: str, beside: str, *, bar: float | None, is_met: bool
     ) -> None:

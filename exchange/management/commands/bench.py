@@ -25,7 +25,9 @@ class Command(BaseCommand):
     help = (
         "Measure: `extract` (a member's log, `--objects EVENTS`),"
         " `intake` (from POST to stored), `latency` (from POST to visible), `policy`"
-        " (deciding and rendering), `preview` (a draft floor over what is stored),"
+        " (deciding and rendering), `pool` (what members find together, alone and in clear, and"
+        " what extracts give away: `--objects 4` for forums of four),"
+        " `preview` (a draft floor over what is stored),"
         " `taxii` (what clients read: the full walk is"
         " `bench taxii --objects 100000`, a short one 20000), `superseded` (pages where most was"
         " replaced), `ledger` (its cost, with `--objects LEAVES TIMES`), `detectors` (over a"

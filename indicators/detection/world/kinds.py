@@ -274,7 +274,7 @@ ORDINARY: Mapping[str, tuple[float, Kind]] = MappingProxyType(
                     "scheduled-job",
                     "Somebody's or a small team's job that runs each hour: even, old, one card.",
                     size=(1.5, 0.8, 1, 12),
-                    per_card=(1, 12),
+                    per_card=(12, 12),
                     per_device=(1, 6),
                     per_egress=(1, 6),
                     fresh=0.15,

@@ -15,6 +15,7 @@ from indicators.detection.world.draws import Array, Table, hexes, mixed
 EPOCH = date(1970, 1, 1)
 LAST = date(2026, 11, 2)  # of every world and scene, unless it says otherwise
 RELEASED = 17  # days before the last: a public release of a model
+ASTRAY = 0.03  # share of events outside of an account's hours
 MIDDLE = (20, 500)  # events of a day: more than a person's, less than a batch's
 # Salts of what is written as a digest.
 _TOKEN, _BAND, _LOST, _CLIENT, _ENTITY = 1, 2, 3, 4, 5
@@ -30,13 +31,18 @@ class Log:
     last: date
 
 
-def written(rng: Array, crowd: Crowd, *, last: date = LAST, home: int = 0) -> Log:
-    """The log that these accounts leave behind; `home` keeps one member's near templates apart."""
+def written(
+    rng: Array, crowd: Crowd, *, last: date = LAST, home: int = 0, days: Table = None
+) -> Log:
+    """The log that these accounts leave behind; `home` keeps one member's near templates apart.
+
+    `days` are those that were written already, where several logs become one.
+    """
     end = (last - EPOCH).days
     templates, used = np.unique(crowd.used, return_inverse=True)
     tables = {
         "account": _accounts(crowd, end),
-        "account_day": _days(rng, crowd, end),
+        "account_day": _days(rng, crowd, end) if days is None else days,
         "account_token": _tokens(crowd),
         "account_tag": _tags(crowd),
         "account_template": pa.table(
@@ -51,6 +57,11 @@ def written(rng: Array, crowd: Crowd, *, last: date = LAST, home: int = 0) -> Lo
 def day_of(last: date, ago: int) -> date:
     """A day, counted back from the last."""
     return last - timedelta(days=ago)
+
+
+def token(numbers: Array) -> Table:
+    """The forum's tokens of cards, devices and addresses: equal at every member."""
+    return hexes(numbers, _TOKEN, 64)
 
 
 def evenness(counts: Array) -> Array:
@@ -92,9 +103,23 @@ def use(rng: Array, crowd: Crowd) -> tuple[Array, Array, Array]:
     # Who moves to a released model is there on that day.
     arrives = crowd.moved[:, None] & (ago == RELEASED)
     account, back = np.nonzero(open_days & (active | arrives))
-    counts = rng.poisson(_rates(rng, crowd, account))
-    some = np.flatnonzero(counts.any(axis=1))
-    return account[some], back[some], counts[some]
+    busy = crowd.events[account] * np.exp(0.5 * rng.standard_normal(len(account)))
+    events = rng.poisson(busy)
+    some = np.flatnonzero(events)
+    account, back, events = account[some], back[some], events[some]
+    return account, back, _hours(rng, crowd, account, events)
+
+
+def _hours(rng: Array, crowd: Crowd, account: Array, events: Array) -> Array:
+    """How many of a day's events fall into each hour: in the account's hours, a few in any."""
+    day: Array = np.repeat(np.arange(len(account)), events)
+    who = account[day]
+    drawn = rng.random(len(day), dtype=np.float32)
+    hour = crowd.centre[who] + crowd.width[who] * (drawn - 0.5)
+    astray = rng.random(len(day), dtype=np.float32) < ASTRAY
+    hour = np.where(astray, schema.HOURS * drawn, hour).astype(np.int64) % schema.HOURS
+    counts = np.bincount(day * schema.HOURS + hour, minlength=len(account) * schema.HOURS)
+    return counts.reshape(-1, schema.HOURS)
 
 
 def _days(rng: Array, crowd: Crowd, end: int) -> Table:
@@ -119,24 +144,13 @@ def _days(rng: Array, crowd: Crowd, end: int) -> Table:
     )
 
 
-def _rates(rng: Array, crowd: Crowd, account: Array) -> Array:
-    """Events expected in each hour of each of these days."""
-    hours = np.arange(schema.HOURS)
-    apart = np.abs(hours[None, :] - crowd.centre[:, None])
-    apart = np.minimum(apart, schema.HOURS - apart)
-    at_work = np.where(apart <= crowd.width[:, None] / 2, 1.0, 0.01)
-    shape = (at_work / at_work.sum(axis=1)[:, None]).astype(np.float32)
-    busy = crowd.events[account] * np.exp(0.5 * rng.standard_normal(len(account)))
-    return shape[account] * busy[:, None]
-
-
 def _tokens(crowd: Crowd) -> Table:
     pairs = np.unique(np.stack([crowd.token_account, crowd.token_kind, crowd.token]), axis=1)
     return pa.table(
         {
             "account": pa.array(pairs[0], pa.int64()),
             "kind": _texts(schema.KINDS, pairs[1]),
-            "token": hexes(pairs[2], _TOKEN, 64),
+            "token": token(pairs[2]),
         }
     )
 

@@ -136,7 +136,7 @@ class _Rows:
                 "day": written.last,
                 "cluster": hexes(crowd.group[accounts[:1]], _CLUSTER + member, 16)[0].as_py(),
                 "size": _bucket(len(accounts)),
-                "payers": max(0, _bucket(len(np.unique(cards)))),
+                "payers": _bucket(len(np.unique(cards))),
                 "devices": _bucket(len(np.unique(devices))),
                 "first_day": log.day_of(written.last, int(min(age.max(), window - 1))),
                 "last_day": log.day_of(log.EPOCH, -int(last.max(initial=0))),
@@ -162,7 +162,7 @@ class _Rows:
         for number, kind in enumerate(schema.KINDS):
             held, counts = np.unique(self._held(crowd, accounts, number), return_counts=True)
             held = held[counts > 1] if kind == "egress" else held
-            texts = sorted(hexes(held, 1, 64).to_pylist())[: schema.MOST_TOKENS[kind]]
+            texts = sorted(log.token(held).to_pylist())[: schema.MOST_TOKENS[kind]]
             self._made["row_token"] += [
                 {"row": row, "kind": kind, "token": token} for token in texts
             ]

@@ -1,0 +1,154 @@
+"""One world measured whole: what is found in each arm, what extracts give away, what poison does.
+
+`manage.py bench pool` prints it for the evaluation seeds (`bars`); the tests assert the same bars
+on smaller worlds.
+"""
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from indicators.detection import home, scorecard
+from indicators.detection.document import Algorithm
+from indicators.detection.home import Setup
+from indicators.detection.run import Found
+from indicators.detection.values import Extract, Parameters, Pooled
+from indicators.detection.world import attacks, evaluate
+from indicators.detection.world.attacks import Sent, Share
+from indicators.detection.world.draws import Array
+from indicators.detection.world.evaluate import Member, Result, Scored
+from indicators.detection.world.forum import forum
+
+SEEDS = (1, 2, 3, 4, 5)  # no weight was fitted on them
+MEMBERS = (4, 8, 16)
+PLANTED = 600
+
+
+@dataclass(frozen=True, slots=True)
+class Poison:
+    """What planted rows do to lawful groups, and to recall."""
+
+    planted: int
+    named: int  # lawful groups that are named for them
+    steps: Result
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """All of one world."""
+
+    seed: int
+    members: int
+    alone: Scored
+    clear: Scored
+    rows: Result
+    steps: Result
+    inside: Share
+    firms: Share
+    singled_out: int
+    shown: tuple[tuple[Extract, int], ...]  # each extract, and how large its member is
+    poison: Poison
+    is_stopped: bool
+    seconds: float  # of the pool's run, on one core
+
+
+def world(
+    seed: int,
+    members: int,
+    card: Parameters | None = None,
+    *,
+    middle: int | None = None,
+    campaigns: int | None = None,
+) -> Measured:
+    """Measure one world, with the shipped algorithms, or another scorecard among them."""
+    sizes = {"middle": middle, "campaigns": campaigns}
+    made = forum(seed, members, **{name: one for name, one in sizes.items() if one is not None})
+    active = evaluate.algorithms(card)
+    setup = home.setup_of(active)
+    homes = list(evaluate.worked(made, setup))
+    sents = [evaluate.sent(member, setup) for member in homes]
+    pool = evaluate.pooled(one.extract for one in sents)
+    start = time.process_time()
+    found = evaluate.run(pool, active)
+    seconds = time.process_time() - start
+    named = _named(homes, found, setup)
+    return Measured(
+        seed=seed,
+        members=members,
+        alone=evaluate.scored(homes),
+        clear=evaluate.in_clear(made, homes, setup),
+        rows=evaluate.result_of(homes, evaluate.in_rows(sents, found.findings)),
+        steps=evaluate.result_of(homes, named),
+        inside=_total(attacks.inside(one) for one in sents),
+        firms=_total(attacks.recognised(a, b) for a in sents for b in sents if a is not b),
+        singled_out=sum(attacks.singled_out(one) for one in sents),
+        shown=tuple((one.extract, len(one.crowd)) for one in sents),
+        poison=_poison(homes, sents, pool, named, active),
+        is_stopped=found.is_stopped,
+        seconds=seconds,
+    )
+
+
+def of(chosen: tuple[int, int]) -> Measured:
+    """One world by seed and number of members, at its full size, with the scorecard as shipped."""
+    seed, members = chosen
+    return world(seed, members)
+
+
+def _total(shares: Iterable[Share]) -> Share:
+    return sum(shares, Share(0, 0))
+
+
+def _named(homes: Sequence[Member], found: Found, setup: Setup) -> dict[int, Array]:
+    """All steps: own detection, and the look at home with findings and drafts."""
+    told = evaluate.released(found.findings)
+    return {
+        member.number: np.union1d(evaluate.own(member), evaluate.looked(member, told, setup))
+        for member in homes
+    }
+
+
+def _poison(
+    homes: Sequence[Member],
+    sents: Sequence[Sent],
+    pool: Sequence[Pooled],
+    before: Mapping[int, Array],
+    active: Sequence[Algorithm],
+) -> Poison:
+    """A further member plants a row for each lawful one, tied to a campaign's."""
+    setup = home.setup_of(active)
+    lawful: list[Pooled] = []
+    bait: list[Pooled] = []
+    for one in pool:
+        accounts = sents[one.member].accounts.get(one.row.row)
+        if accounts is not None:
+            guilty = homes[one.member].guilty[accounts]
+            (bait if guilty.any() else lawful).append(one)
+    if not bait:
+        return Poison(0, 0, evaluate.result_of(homes, before))
+    pattern = max(bait, key=lambda one: scorecard.score_of(one.row, setup.card))
+    rows = attacks.planted(lawful[:PLANTED], bait, pattern, member=len(homes))
+    found = evaluate.run([*pool, *rows], active)
+    # Its own drafts are contributions in its own name, which it could make without a pool.
+    others = [one for one in found.findings if one.members != {len(homes)}]
+    after = _named(homes, replace(found, findings=tuple(others)), setup)
+    named = 0
+    for victim in lawful[:PLANTED]:
+        accounts = sents[victim.member].accounts[victim.row.row]
+        new = np.isin(accounts, after[victim.member]) & ~np.isin(accounts, before[victim.member])
+        named += bool(new.any())
+    return Poison(len(rows), named, evaluate.result_of(homes, after))
+
+
+def size_attack(worlds: Sequence[Measured]) -> tuple[Share, Share]:
+    """Guesses within a factor of three, learnt on all other seeds; and those of the median."""
+    guessed, median = Share(0, 0), Share(0, 0)
+    for seed in {one.seed for one in worlds}:
+        known = [pair for one in worlds if one.seed != seed for pair in one.shown]
+        guess = attacks.learn(known)
+        for extract, size in (pair for one in worlds if one.seed == seed for pair in one.shown):
+            guessed += Share(int(guess.hits(extract, size)), 1)
+            median += Share(int(guess.median_hits(size)), 1)
+    return guessed, median

@@ -1,0 +1,59 @@
+"""What the extracts of a world give away, and what planted rows do: the attacks, as tests.
+
+Two small worlds of four members, drawn from seeds that no weight was fitted on; the five of the
+evaluation, with 4, 8 and 16 members, are measured by `manage.py bench pool` against the same bars.
+"""
+
+from collections.abc import Sequence
+
+import pytest
+
+from indicators.detection.world import bars, measure
+from indicators.detection.world.attacks import Share
+from indicators.detection.world.measure import Measured
+
+SEEDS = (1, 2)
+
+
+@pytest.fixture(scope="module")
+def worlds() -> Sequence[Measured]:
+    """Two worlds, measured once for all tests."""
+    return [measure.world(seed, 4, middle=2_000, campaigns=12) for seed in SEEDS]
+
+
+def test_p01_planted_rows_name_no_lawful_group_and_cost_no_recall(
+    worlds: Sequence[Measured],
+) -> None:
+    assert sum(one.poison.planted for one in worlds) > 0
+    assert [one.poison.named for one in worlds] == [0] * len(worlds)
+    before, after = (
+        bars.total(one.steps if way else one.poison.steps for one in worlds)
+        for way in (True, False)
+    )
+    assert 100 * (before.recall - after.recall) < bars.MOST_LOSS
+
+
+def test_p05_the_size_of_a_member_is_hard_to_guess(worlds: Sequence[Measured]) -> None:
+    guess, _ = measure.size_attack(worlds)
+    assert guess.whole == 4 * len(SEEDS)
+    assert guess.percent <= bars.MOST_SIZE
+
+
+def test_p06_nobody_is_singled_out_and_few_firms_are_recognised(
+    worlds: Sequence[Measured],
+) -> None:
+    assert sum(one.singled_out for one in worlds) == 0
+    firms = sum((one.firms for one in worlds), Share(0, 0))
+    assert firms.whole > 50
+    assert firms.percent <= bars.MOST_FIRMS
+
+
+def test_few_ordinary_accounts_are_in_extracts(worlds: Sequence[Measured]) -> None:
+    inside = sum((one.inside for one in worlds), Share(0, 0))
+    assert inside.percent <= bars.MOST_INSIDE
+
+
+def test_together_they_see_more_than_alone_and_alarm_seldom(worlds: Sequence[Measured]) -> None:
+    recall, *_ = (one for one in bars.found(worlds) if one.at_least == bars.GAINS[4])
+    assert recall.is_met
+    assert not any(one.is_stopped for one in worlds)
