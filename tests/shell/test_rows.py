@@ -70,7 +70,6 @@ from exchange.models import (
     Subscription,
     Twin,
 )
-from exchange.models.pool import Extract, ExtractKey, ExtractTry, ExtractView, SealedExtract
 from exchange.proof import oprf
 from exchange.questions import book, exports, stated
 from indicators.models import Original, Version
@@ -321,21 +320,8 @@ def taken_back(scene: Scene) -> None:
 
 
 def in_the_pool(scene: Scene) -> Finding:
-    """An extract of Aurora's, a run over it, and what it found in Aurora's own rows."""
-    aurora, day = scene.cast.aurora, NOON.date()
-    sent = Extract.objects.create(
-        member=aurora,
-        state="taken",
-        day=day,
-        digest=b"d",
-        clusters=b"c",
-        octets=1,
-        received_at=NOON,
-    )
-    SealedExtract.objects.create(extract=sent, member=aurora, day=day, sealed=b"s")
-    ExtractKey.objects.create(member=aurora, day=day, wrapped=b"w")
-    ExtractTry.objects.create(member=aurora, day=day, tried=1)
-    ExtractView.objects.create(extract=sent, member=aurora, user=scene.cast.ana, asked_at=NOON)
+    """A run over the extract of the scene, and what it found in Aurora's own rows."""
+    aurora = scene.cast.aurora
     run = Run.objects.create(number=1, at=NOON, state="done", inputs=b"i", engine="e")
     found = Finding.objects.create(
         name="n",
