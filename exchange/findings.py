@@ -96,6 +96,13 @@ def before(now: datetime) -> tuple[Finding, ...]:
     return tuple(rows.order_by("made_at", "id"))
 
 
+def forget(now: datetime) -> int:
+    """What is too old to be known again is not kept, nor is a draft that nobody sent by then."""
+    old = Finding.objects.filter(changed_at__lte=now - LASTS).exclude(memory=b"")
+    old.filter(state=Finding.State.OPEN).update(state=Finding.State.DROPPED, ended_at=now)
+    return old.update(memory=b"", sealed=b"")
+
+
 def disputed() -> frozenset[str]:
     """Names of findings of which a recipient says that they are wrong, until that is answered.
 

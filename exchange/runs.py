@@ -91,6 +91,7 @@ def work(*, now: datetime, limit: Limit | None = None) -> UUID | None:
     with _alone() as is_mine:
         if not is_mine:
             return None
+        findings.forget(now)
         wanted = algorithms.wanted()
         active = algorithms.active(now)
         disputed = findings.disputed()

@@ -73,8 +73,6 @@ def _cluster(obj: Object) -> Iterator[str]:
     if features:
         end = f"; the tie is {strength}" if strength else ""
         yield f"The accounts are tied together by {_list(features)}{end}."
-    if "size_bucket" in obj:
-        yield f"The group has {_decade(obj['size_bucket'])} accounts."
 
 
 def _template(obj: Object) -> Iterator[str]:

@@ -172,13 +172,13 @@ def _scene(name: str, seed: int, kind: str) -> scenes.Scene:
 
 def load(source: Source, arrow: Mapping[str, Arrow]) -> None:
     """Give all tables of a log or a pool to an engine."""
-    for name, columns in _columns_of(source.kind).items():
+    for name, columns in columns_of(source.kind).items():
         source.engine.load(source.prefix + name, arrow[name], columns)
 
 
 def tables_of(kind: str, rows: Rows) -> dict[str, Arrow]:
     """Rows of a case as whole tables: what is not said has a plain value, and what is named is."""
-    columns = _columns_of(kind)
+    columns = columns_of(kind)
     given = {name: [dict(row) for row in rows.get(name, ())] for name in columns}
     for main, key in (UNITS[kind], (_TEMPLATES[kind], "template")):
         named = {
@@ -199,7 +199,8 @@ def tables_of(kind: str, rows: Rows) -> dict[str, Arrow]:
     }
 
 
-def _columns_of(kind: str) -> Mapping[str, Mapping[str, str]]:
+def columns_of(kind: str) -> Mapping[str, Mapping[str, str]]:
+    """The tables of a log or a pool, with their columns."""
     return LOG if kind == AT_HOME else POOL
 
 

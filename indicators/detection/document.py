@@ -252,12 +252,19 @@ def _faults(document: Any, *, today: date | None) -> list[Fault]:  # noqa: ANN40
     return found + list(_in_time(document, today))
 
 
+# Their messages repeat names that the author chose, and those may say anything.
+_WITH_NAMES: Mapping[str, str] = {
+    "additionalProperties": "A property here is none of an algorithm's",
+    "propertyNames": "A name here is of no form that this part knows",
+}
+
+
 def _by_schema(document: Any) -> Iterator[Fault]:  # noqa: ANN401 - JSON
     for error in _validator().iter_errors(document):
         path = ""
         for part in error.instance_path:
             path = f"{path}[{part}]" if isinstance(part, int) else plain.step(path, str(part))
-        sentence = str(error.message).rstrip(".")[:300]
+        sentence = _WITH_NAMES.get(error.kind.name) or str(error.message).rstrip(".")[:300]
         yield Fault("algorithm.form", f"{sentence[:1].upper()}{sentence[1:]}.", path)
 
 

@@ -179,6 +179,8 @@ def read(sent: Iterable[Sent], *, is_whole: bool = False, threads: int = 2) -> C
     # 3. its newest facts                         4. its tokens, where another row holds them too
     # 5. templates, and their bands, where another template has them too
     pieces = _pieces(sent, threads)  # 1
+    if not any(len(one.clusters) for one in pieces):
+        return _nothing()
     rows = _Rows.of(pieces)  # 2
     made: dict[str, Arrow] = {"cluster_row": _facts(rows)}  # 3
     listed = {kind: _Listed.of(pieces, kind, _TOKEN) for kind in schema.KINDS}  # 4
@@ -202,6 +204,14 @@ def read(sent: Iterable[Sent], *, is_whole: bool = False, threads: int = 2) -> C
         _listed={**listed, "client": client},
         _shared=tuple(shared.values()),
     )
+
+
+def _nothing() -> Columns:
+    """A pool in which nothing is."""
+    none = np.empty(0, np.int64)
+    rows = _Rows(pa.table({}), np.zeros(1, np.int64), none, none, none, none, none, ())
+    tables = {name: _schema(name).empty_table() for name in POOL}
+    return Columns(tables=tables, _pieces=(), _rows=rows, _listed={}, _shared=())
 
 
 def _pieces(sent: Iterable[Sent], threads: int) -> list[_Piece]:

@@ -88,7 +88,8 @@ class Spark:
 
     def load(self, name: str, rows: Arrow, types: Types) -> Table:
         """Take an Arrow table under this name."""
-        made = typed(rows, types, name)
+        # In one piece: Spark ends at the first piece that has no rows, and says nothing of it.
+        made = typed(rows, types, name).combine_chunks()
         with _plainly():
             frame = self._session.createDataFrame(made)
             frame.localCheckpoint().createOrReplaceTempView(name)

@@ -26,7 +26,7 @@ from indicators.extract.read import Source, Wanted
 from indicators.extract.state import State
 from indicators.stix import warninglists
 
-MEMORY = 300  # megabytes of DuckDB; the whole process needs two to three times as much
+MEMORY = 400  # megabytes of DuckDB; the whole process needs about twice as much
 MIDDLE = (20, 500)  # events of a day: more than a person's, less than a batch's
 BROKEN = 1_000  # one event in so many may be unreadable
 DIGITS = 15  # of an account's digest that make its number
@@ -126,7 +126,7 @@ def tables(
     tally = Tally(one_in=wanted.one_in)
     book = Sketchbook(state.work)
     try:
-        with connection(state, means) as duck:
+        with read.said_plainly(), connection(state, means) as duck:
             _prepare(duck)
             number = number_of(state)
             for batch in read.events(duck, given, found, wanted):  # 1
@@ -314,33 +314,42 @@ def _write_templates(state: State, book: Sketchbook, days: Sequence[date], tally
 
 
 def _write_day(duck: Connection, place: Path, day: int) -> None:
-    """The tables of a day; each in one order, so that the same log gives the same files."""
+    """The tables of a day; each in one order, so that the same log gives the same files.
+
+    Numbers are made distinct before any text is joined to them: that is what fits into memory.
+    """
     _copy(duck, place / "account_day.parquet", _days(day), "account")
+    duck.execute(
+        "CREATE OR REPLACE TABLE s.of_day AS SELECT account, min(signup) AS signup,"
+        " bool_or(payment != 0) AS carded, bool_or(device != 0) AS deviced, max(entity) AS entity"
+        f" FROM s.part WHERE day = {day} GROUP BY account"
+    )
     _copy(
         duck,
         place / "account.parquet",
         f"""
         SELECT number AS account,
-            min(CASE WHEN signup < DATE '1970-01-01' + {day} THEN signup
-                WHEN signup IS NOT NULL THEN DATE '1970-01-01' + {day} END) AS signup,
-            bool_or(payment != 0) AS carded, bool_or(device != 0) AS deviced,
-            coalesce(min(n.digest), '') AS entity
-        FROM s.part p JOIN s.number ON p.account = number.h
-        LEFT JOIN s.name n ON n.kind = 'entity' AND n.h = p.entity
-        WHERE day = {day} GROUP BY number
+            CASE WHEN signup < DATE '1970-01-01' + {day} THEN signup
+                WHEN signup IS NOT NULL THEN DATE '1970-01-01' + {day} END AS signup,
+            carded, deviced, coalesce(digest, '') AS entity
+        FROM s.of_day p JOIN s.number ON p.account = number.h
+        LEFT JOIN (SELECT h, digest FROM s.name WHERE kind = 'entity') n ON n.h = p.entity
         """,
         "account",
     )
-    tokens = " UNION ALL ".join(
-        f"""
-        SELECT DISTINCT number AS account, '{kind}' AS kind, n.digest AS token
-        FROM s.part p JOIN s.number ON p.account = number.h
-        JOIN s.name n ON n.kind = '{kind}' AND n.h = p.{kind}
-        WHERE day = {day} {"AND n.h IN (SELECT h FROM s.fine)" if kind == "egress" else ""}
-        """
-        for kind in schema.KINDS
-    )
-    _copy(duck, place / "account_token.parquet", tokens, "account, kind, token")
+    duck.execute("CREATE OR REPLACE TABLE s.token (account BIGINT, kind VARCHAR, token VARCHAR)")
+    for kind in schema.KINDS:
+        fine = f"AND {kind} IN (SELECT h FROM s.fine)" if kind == "egress" else ""
+        duck.execute(
+            f"CREATE OR REPLACE TABLE s.held AS SELECT DISTINCT account, {kind} AS h"
+            f" FROM s.part WHERE day = {day} AND {kind} != 0 {fine}"
+        )
+        duck.execute(
+            f"INSERT INTO s.token SELECT number, '{kind}', digest FROM s.held"
+            " JOIN s.number ON held.account = number.h"
+            f" JOIN (SELECT h, digest FROM s.name WHERE kind = '{kind}') n ON n.h = held.h"
+        )
+    _copy(duck, place / "account_token.parquet", "FROM s.token", "account, kind, token")
     _copy(
         duck,
         place / "account_tag.parquet",
@@ -400,17 +409,18 @@ def _count_words(duck: Connection, tally: Tally) -> None:
 
 def _names(duck: Connection, day: int) -> Iterator[Any]:
     """What the digests of a day stand for, in parts."""
-    used = " UNION ALL ".join(
-        f"SELECT DISTINCT '{kind}' AS kind, {kind} AS h FROM s.part"
-        f" WHERE day = {day} AND {kind} != 0"
-        for kind in ("account", "payment", "device", "egress")
-    )
-    reader = duck.execute(
-        f"SELECT kind, CASE WHEN kind = 'account' THEN substr(digest, 1, {DIGITS}) ELSE digest END"
-        f" AS digest, text FROM s.name JOIN ({used}) USING (kind, h) ORDER BY ALL"
-    ).to_arrow_reader(read.BATCH)
-    for batch in reader:
-        yield pa.Table.from_batches([batch])
+    for kind in ("account", "payment", "device", "egress"):
+        digest = f"substr(digest, 1, {DIGITS})" if kind == "account" else "digest"
+        duck.execute(
+            f"CREATE OR REPLACE TABLE s.held AS SELECT DISTINCT {kind} AS h FROM s.part"
+            f" WHERE day = {day} AND {kind} != 0"
+        )
+        reader = duck.execute(
+            f"SELECT kind, {digest} AS digest, text FROM s.name SEMI JOIN s.held USING (h)"
+            f" WHERE kind = '{kind}' ORDER BY ALL"
+        ).to_arrow_reader(read.BATCH)
+        for batch in reader:
+            yield pa.Table.from_batches([batch])
 
 
 def _copy(duck: Connection, place: Path, query: str, order: str) -> None:

@@ -7,7 +7,7 @@ of a prompt is ever written.
 
 import json
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -241,11 +241,6 @@ class Sketchbook:
         at = self._places[chunk] + int(lengths[:inside].sum(dtype=np.int64))
         self._shingles.seek(at * 4)
         return np.frombuffer(self._shingles.read(int(lengths[inside]) * 4), dtype=np.uint32)
-
-
-def bands_of(known: Sequence[Template]) -> Mapping[int, tuple[bytes, ...]]:
-    """The bands of each template by its number."""
-    return {one.template: one.bands for one in known}
 
 
 def _is_near(one: Template, other: Template) -> bool:

@@ -125,15 +125,6 @@ class State:
                     digests.difference_update(digest for digest, _ in hits)
         return found
 
-    def every_name(self, kind: str) -> Iterator[tuple[str, str]]:
-        """Each digest and text of a kind, the newest day first; some come again."""
-        for day in reversed(self.days()):
-            for part in self._opened(self.day(day) / NAMES):
-                of_kind = part.filter(pc.equal(part["kind"], kind))
-                yield from zip(
-                    of_kind["digest"].to_pylist(), of_kind["text"].to_pylist(), strict=True
-                )
-
     def _opened(self, path: Path) -> Iterator[Table]:
         key = AESGCM(self.keys.of("names"))
         with path.open("rb") as file:

@@ -131,3 +131,10 @@ def test_what_one_row_holds_is_counted_where_a_rule_asks_for_it() -> None:
         assert len(ours) == len(theirs)
         distinct = [len(set(table[column].to_pylist())) for table in (ours, theirs)]
         assert distinct[0] == distinct[1]
+
+
+def test_a_pool_in_which_nothing_is_says_nothing(duck: Engine) -> None:
+    for is_whole in (False, True):
+        columns = sent.read([], is_whole=is_whole)
+        found = applying.found_in(columns, columns.tables, ACTIVE, lambda: duck)
+        assert (found.rows, found.findings, found.is_stopped) == (0, (), False)

@@ -46,6 +46,15 @@ def test_rows_come_back_typed_and_in_one_order(engine: engines.Engine) -> None:
     ]
 
 
+def test_a_table_in_pieces_is_loaded_whole_though_one_is_empty(
+    engine: engines.Engine, spark: engines.Engine
+) -> None:
+    pieces = pa.concat_tables([some().slice(0, 1), some().slice(0, 0), some().slice(1)])
+    for each in (engine, spark):
+        loaded = each.load("in_pieces", pieces, TYPES)
+        assert each.run(loaded).column("account").to_pylist() == [1, 2, 3], each.name
+
+
 def test_a_stage_is_computed_once_and_stands_for_its_rows(engine: engines.Engine) -> None:
     table = engine.load("account", some(), TYPES)
     kept = engine.keep("stage", table.filter(table.carded))

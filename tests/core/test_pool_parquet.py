@@ -143,14 +143,23 @@ def _large_footer() -> bytes:
     return _footer_of(CLUSTERS, b"\x00" * 20_000)
 
 
-def _with_column(place: int, count: int, said: int, page: bytes) -> bytes:
+def _zeros(length: int) -> bytes:
+    """So many zeros, packed without ever being there at once."""
+    packer = zstandard.ZstdCompressor(level=1).compressobj(size=length)
+    piece = bytes(1 << 20)
+    return b"".join(packer.compress(piece) for _ in range(length >> 20)) + packer.flush()
+
+
+def _with_column(
+    place: int, count: int, said: int, page: bytes = b"", packed: bytes = b""
+) -> bytes:
     """A file of ours but for one column: so many values, said to be so long, and what it holds."""
     pack = zstandard.ZstdCompressor(level=9).compress
     chunks = []
     for name, kind in schema.CLUSTERS.items():
         values, good = parquet._page(kind, [getattr(row, name) for row in GOOD.clusters])
         chunks.append(parquet._Chunk(values, len(good), pack(good)))
-    chunks[place] = parquet._Chunk(count, said, pack(page))
+    chunks[place] = parquet._Chunk(count, said, packed or pack(page))
     return parquet._file(schema.CLUSTERS, 300, chunks)
 
 
@@ -172,8 +181,8 @@ def _many_values(count: int) -> bytes:
         (_endless_nesting, "extract.parquet"),
         (_endless_list, "extract.parquet"),
         (_large_footer, "extract.footer"),
-        (lambda: _with_column(2, 300, 1 << 27, bytes(1 << 27)), "extract.unpacked"),
-        (lambda: _with_column(2, 300, 3_000, bytes(1 << 27)), "extract.form"),
+        (lambda: _with_column(2, 300, 1 << 29, packed=_zeros(1 << 29)), "extract.unpacked"),
+        (lambda: _with_column(2, 300, 3_000, packed=_zeros(1 << 29)), "extract.form"),
         (lambda: _with_column(2, 300, 3_000, bytes(3_000)), "extract.form"),
         (lambda: _many_values(10**9), "extract.values"),
         (lambda: _many_values(300), "extract.form"),

@@ -1,32 +1,17 @@
-"""Sigma on our tables: what is read means what Sigma says, and all else is refused by a sentence.
+"""Sigma on our tables: what is read means what Sigma says, all else is refused by a sentence."""
 
-The oracle is pySigma's SQLite backend. It is asked about columns of one value alone: it has no
-lists, no buckets and no words of ours, so those are tried by hand. Known differences, none of which
-a table of ours can show: it folds the case of group keys (our tables hold one case), and it knows
-moments where we know days (a window of n days holds both its ends in both).
-"""
-
-import json
-import random
-import sqlite3
 from collections.abc import Iterator, Mapping
-from datetime import date, timedelta
 from typing import Any
 
 import pytest
-from sigma.backends.sqlite import sqliteBackend
-from sigma.backends.sqlite.runtime import execute_plan
-from sigma.collection import SigmaCollection
 
 from exchange.proof.refused import Refused
-from indicators.detection import document, engines, finds, sigma, windows
+from indicators.detection import document, engines, finds, sigma
 from indicators.detection.engines import Engine
 from indicators.detection.ties import Source
 from tests.core.algorithm_material import CORRELATION, SIGMA, spoiled, written
+from tests.core.pool_logs import LOGSOURCE, correlation
 from tests.core.pool_tables import load, units
-
-FIRST = date(2026, 1, 1)
-LOGSOURCE = {"category": "usage", "product": "genai-gateway"}
 
 
 @pytest.fixture(scope="module")
@@ -39,34 +24,6 @@ def rule(detection: Mapping[str, Any], service: str = "account-day") -> document
     """A rule with this detection; its own cases are not what is tried here."""
     made = spoiled(SIGMA, "body", to={"logsource": {**LOGSOURCE, "service": service}})
     made["body"]["detection"] = dict(detection)
-    if service != "account-day":
-        made["runs_on"] = "pool"
-        for case in made["tests"]:
-            case["rows"] = {"cluster_row": [{"row": 1}]}
-    return document.parse(written({**made, "parameters": {}}))
-
-
-def correlation(
-    *rules: Mapping[str, Any], service: str = "account-day", **asked: Any
-) -> document.Algorithm:
-    made = spoiled(CORRELATION, "body", "rules", to=[])
-    made["body"]["rules"] = [
-        {
-            "name": f"r{index}",
-            "logsource": {**LOGSOURCE, "service": service},
-            "detection": dict(detection),
-        }
-        for index, detection in enumerate(rules)
-    ]
-    whole = {
-        "type": "event_count",
-        "rules": [f"r{index}" for index in range(len(rules))],
-        "group-by": ["client"],
-        "timespan": "3d",
-        "condition": {"gte": 2},
-        **{name.replace("_", "-"): value for name, value in asked.items()},
-    }
-    made["body"]["correlation"] = {name: value for name, value in whole.items() if value != ...}
     if service != "account-day":
         made["runs_on"] = "pool"
         for case in made["tests"]:
@@ -337,192 +294,3 @@ def test_one_card_over_three_accounts_is_counted(engine: Engine) -> None:
         timespan="1d",
     )
     assert units(finds.hits(load(Source(engine, "log"), rows), other)) == {0, 1, 2, 3, 4}
-
-
-# --- the oracle ----------------------------------------------------------------------------------
-
-COLUMNS = {
-    "flat": "number",
-    "events": "number",
-    "mid": "flag",
-    "mismatch": "flag",
-    "moved": "flag",
-    "carded": "flag",
-    "client": "text",
-}
-LOGS = 20
-
-
-def _term(rng: random.Random) -> tuple[str, Any]:
-    name = rng.choice(list(COLUMNS))
-    if COLUMNS[name] == "flag":
-        return name, rng.random() < 0.6
-    if name == "client":
-        return rng.choice([("client|exists", rng.random() < 0.7), ("client", None)])
-    if name == "events":
-        return f"events|{rng.choice(['gte', 'lt', 'gt', 'lte'])}", rng.choice([5, 20, 100])
-    if rng.random() < 0.3:
-        return "flat", [rng.randrange(10) for _ in range(3)]
-    return f"flat|{rng.choice(['gte', 'lte', 'gt', 'lt'])}", rng.randrange(2, 8)
-
-
-def _detection(rng: random.Random) -> dict[str, Any]:
-    made: dict[str, Any] = {}
-    for name in ("sel_a", "sel_b")[: rng.randint(1, 2)]:
-        maps = [
-            dict(_term(rng) for _ in range(rng.randint(1, 2))) for _ in range(rng.randint(1, 2))
-        ]
-        made[name] = maps if len(maps) > 1 else maps[0]
-    both = ["sel_a and not sel_b", "sel_a or sel_b", "1 of sel_*", "not (sel_a and sel_b)"]
-    one = ["sel_a", "sel_a", "not sel_a"]
-    return {**made, "condition": rng.choice(both if len(made) == 2 else one)}
-
-
-def _asked(rng: random.Random) -> dict[str, Any]:
-    kind = rng.choice(["event_count", "value_count", "temporal", "temporal_ordered"])
-    rules = rng.randint(1, 2) if kind.endswith("count") else rng.randint(2, 3)
-    operator = rng.choice(["gte", "gte", "gt", "lt", "lte", "eq", "neq"])
-    asked: dict[str, Any] = {
-        "type": kind,
-        "group_by": ["client", *rng.choice([[], ["mid"], ["account"], ["first_day"], ["who"]])],
-        "timespan": rng.choice(["1d", "2d", "3d", "1w", "48h"]),
-        "condition": {operator: rng.randint(1, 4)},
-        "count": rules,
-    }
-    if kind == "value_count":
-        asked["condition"]["field"] = rng.choice(["account", "flat", "moved"])
-    if kind == "temporal_ordered" or (kind == "temporal" and rng.random() < 0.5):
-        asked["condition"] = ...
-    if "who" in asked["group_by"]:
-        asked["aliases"] = {"who": {f"r{n}": rng.choice(["am", "pm"]) for n in range(rules)}}
-    return asked
-
-
-def _made(rng: random.Random) -> document.Algorithm:
-    """A correlation that is read: what contradicts itself selects nothing, and is refused."""
-    asked = _asked(rng)
-    made = correlation(*(_detection(rng) for _ in range(asked.pop("count"))), **asked)
-    try:
-        sigma.read(made)
-    except Refused:
-        return _made(rng)
-    return made
-
-
-def _log(rng: random.Random, number: int) -> list[dict[str, Any]]:
-    """One log: its clients are its own, so logs side by side never meet in a group."""
-    days = sorted({(rng.randrange(6), rng.randrange(14)) for _ in range(rng.randint(3, 30))})
-    return [
-        {
-            "account": 10 * number + account,
-            "day": FIRST + timedelta(days=day),
-            "first_day": FIRST + timedelta(days=account % 3),
-            "carded": account % 2 == 0,
-            "flat": rng.randrange(10),
-            "events": rng.choice([0, 5, 19, 20, 21, 400]),
-            "mid": rng.random() < 0.5,
-            "mismatch": rng.random() < 0.3,
-            "moved": rng.random() < 0.3,
-            "am": rng.randrange(3),
-            "pm": rng.randrange(3),
-            "client": rng.choice([f"log{number}-a", f"log{number}-b", ""]),
-        }
-        for account, day in days
-    ]
-
-
-def _by_the_oracle(made: document.Algorithm, log: list[dict[str, Any]]) -> set[tuple[Any, ...]]:
-    """Account, day and group of each event that is evidence of an alert."""
-    columns = [name for name in log[0] if name != "day"]
-    connection = sqlite3.connect(":memory:")
-    connection.execute(f"CREATE TABLE logs (timestamp INTEGER, {', '.join(columns)})")
-    for row in log:
-        values = [int(v) if isinstance(v, bool) else v for v in (row[c] for c in columns)]
-        values = [
-            v.isoformat() if isinstance(v, date) else (None if v == "" else v) for v in values
-        ]
-        at = (row["day"] - date(1970, 1, 1)).days * 86_400
-        marks = ", ".join("?" for _ in (at, *values))
-        connection.execute(f"INSERT INTO logs VALUES ({marks})", [at, *values])  # noqa: S608
-    rules = [{"title": "r", "status": "test", **one} for one in made.body["rules"]]
-    asked = {"title": "c", "status": "test", "correlation": made.body["correlation"]}
-    backend = sqliteBackend(timestamp_format="unix", collate_nocase=True)
-    told = json.loads(backend.convert(SigmaCollection.from_dicts([*rules, asked]), "zircolite"))
-    (plan,) = (one["correlation_plan"] for one in told if "correlation_plan" in one)
-    alerts, _ = execute_plan(connection, plan)
-    connection.close()
-    return {
-        (
-            event["event"]["account"],
-            event["event"]["timestamp"] // 86_400,
-            "|".join(
-                str(alert["group_keys"][name]) for name in made.body["correlation"]["group-by"]
-            ),
-        )
-        for alert in alerts
-        for event in alert["evidence"]
-    }
-
-
-def _by_us(engine: Engine, made: document.Algorithm, logs: list[Any]) -> set[tuple[Any, ...]]:
-    rows = [row for log in logs for row in log]
-    accounts = {row["account"]: row for row in rows}
-    own = ("first_day", "carded")
-    source = load(
-        Source(engine, "log"),
-        {
-            "account_day": [{k: v for k, v in row.items() if k not in own} for row in rows],
-            "account": [
-                {"account": number, **{name: row[name] for name in own}}
-                for number, row in accounts.items()
-            ],
-        },
-    )
-    rules, asked = sigma.read(made)
-    found = windows.hits(source, windows.Asked("oracle", asked, tuple(rules)))
-    return {tuple(row[name] for name in ("unit", "at", "key"))
-            for row in engine.run(found, "unit").to_pylist()}  # fmt: skip
-
-
-@pytest.mark.parametrize("seed", range(25))
-def test_a_correlation_agrees_with_pysigmas_own_backend_row_by_row(
-    engine: Engine, seed: int
-) -> None:
-    """Twenty logs for each of twenty-five correlations: five hundred."""
-    rng = random.Random(f"correlation {seed}")  # noqa: S311 - cases, no secrets
-    made = _made(rng)
-    logs = [_log(rng, number) for number in range(LOGS)]
-    oracle = set().union(*(_by_the_oracle(made, log) for log in logs))
-    assert _by_us(engine, made, logs) == oracle
-    evidence.append(len(oracle))
-
-
-evidence: list[int] = []
-
-
-def test_most_correlations_of_the_oracle_find_something() -> None:
-    assert len(evidence) != 25 or sum(map(bool, evidence)) >= 15, evidence
-
-
-@pytest.mark.parametrize("kind", ["event_count", "temporal", "temporal_ordered"])
-@pytest.mark.parametrize(("apart", "is_found"), [(1, True), (3, True), (4, False)])
-def test_a_window_holds_both_its_ends_and_not_a_day_more(
-    engine: Engine, kind: str, apart: int, *, is_found: bool
-) -> None:
-    first = {"a": {"flat|gte": 5}, "condition": "a"}
-    then = {"a": {"flat|lt": 5}, "condition": "a"}
-    condition = {"gte": 2} if kind == "event_count" else ...
-    made = correlation(first, then, type=kind, timespan="3d", condition=condition)
-    plain = {"first_day": FIRST, "carded": False, "events": 0, "mid": False, "mismatch": False}
-    plain |= {"moved": False, "am": 0, "pm": 0, "client": "log0-a"}
-    log = [
-        {"account": 1, "day": FIRST, "flat": 7, **plain},
-        {"account": 1, "day": FIRST + timedelta(days=apart), "flat": 2, **plain},
-    ]
-    found = _by_us(engine, made, [log])
-    assert found == _by_the_oracle(made, log)
-    assert bool(found) == is_found
-    backwards = [{**log[0], "flat": 2}, {**log[1], "flat": 7}]
-    found = _by_us(engine, made, [backwards])
-    assert found == _by_the_oracle(made, backwards)
-    assert bool(found) == (is_found and kind != "temporal_ordered")

@@ -48,6 +48,13 @@ def test_each_that_runs_on_a_log_is_given_with_its_digest_and_without_its_member
         assert name not in response.content.decode()
 
 
+def test_a_machine_of_a_member_needs_the_scope_extracts_alone(cast: Cast) -> None:
+    made.put(cast, "active", runs_on="log", now=timezone.now())
+    response = client_of(cast.ben, "extracts").get("/api/algorithms/")
+    assert response.status_code == 200
+    assert len(response.json()["algorithms"]) == 1
+
+
 @pytest.mark.parametrize("scopes", [("taxii-read",), ("api-read", "api-write"), ("tokens",)])
 def test_another_scope_is_not_enough(cast: Cast, scopes: tuple[str, ...]) -> None:
     assert client_of(cast.ben, *scopes).get("/api/algorithms/").status_code == 403

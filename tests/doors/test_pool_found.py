@@ -10,8 +10,9 @@ from django.core.cache import cache
 from pytest_django import DjangoAssertNumQueries
 
 from exchange import algorithms, findings
-from exchange.models import Algorithm, Finding, Run
+from exchange.models import Algorithm, DryRun, Finding, Run
 from indicators.models import Contribution
+from tests import algorithms as reviewed
 from tests.doors.stage import as_owner
 from tests.doors.test_web_pages import browser
 from tests.shell import sharing
@@ -111,6 +112,27 @@ def test_the_page_of_a_finding_costs_the_same_however_much_it_has(
     as_owner()
     with django_assert_max_num_queries(24):
         assert client.get(f"/campaigns/{campaign}/found/").status_code == 200
+
+
+def test_a_dry_run_is_answered_by_a_run_in_three_buckets(pool: Pool, campaign: str) -> None:
+    row = reviewed.put(pool.cast, "reviewed", now=NOON)
+    where = f"/algorithms/{row.id}/"
+    asked = browser(pool.cast.ana).post(f"{where}act/", {"step": "dry-run"})
+    assert asked.status_code == 302
+    assert "waits for the next run" in page_of(pool, "dora", where)[1]
+    as_owner()
+    runs_before = Run.objects.count()
+    assert pool.run(now=LATER) is None  # it makes no finding, and is no run of the record
+    assert Run.objects.count() == runs_before
+    (answer,) = DryRun.objects.all()
+    assert (answer.state, answer.members_bucket) == ("done", "2+")
+    for name in ("ana", "dora", "pia"):
+        _, page = page_of(pool, name, where)
+        assert f">{answer.rows_bucket}<" in page
+        assert ">2+<" in page
+        for hidden in cards(3, "shared"):
+            assert hidden not in page
+    assert page_of(pool, "cleo", where)[0] == 404
 
 
 # --- drafts --------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from indicators.detection import rules
 
 K = 0xC0FFEE
 CIRCLE = "8a5f3c4e-5b7f-4c38-9a57-0d1d5e4d6f11"
+OTHER = "0b9d1c6e-7f3a-4a55-8a37-5d7a5c9e2f02"
 
 
 @dataclass(slots=True)
@@ -47,7 +48,10 @@ class Stand:
     def _tokens(self, method: str, body: bytes) -> tuple[int, bytes]:
         if method == "GET":
             return 200, json.dumps(self._offer()).encode()
-        asked = json.loads(body)["points"]
+        question = json.loads(body)
+        asked = question["points"]
+        if question["circle"] != CIRCLE:
+            return 404, b'{"code": "not-found", "sentence": "There is nothing here."}'
         if len(asked) > self.left:
             said = {"code": "token.quota", "sentence": "The quota of the day is used up."}
             return 429, json.dumps(said).encode()
@@ -61,7 +65,10 @@ class Stand:
             "scheme": oprf.SCHEME,
             "batch": 10_000,
             "quota": {"per_day": 200_000, "left": self.left, "renews_at": "2027-01-01T00:00:00Z"},
-            "circles": [{"id": CIRCLE, "name": "Everybody", "key_domain": "circle", "forum": True}],
+            "circles": [
+                {"id": CIRCLE, "name": "Everybody", "key_domain": "circle", "forum": True},
+                {"id": OTHER, "name": "Relay watch", "key_domain": "circle", "forum": False},
+            ],
             "epochs": [{"epoch": self.epoch, "live": True, "until": "2027-04-01"}],
             "kinds": dict(oprf.NORMALISATIONS),
         }

@@ -180,7 +180,7 @@ def test_the_second_person_is_another(cast: Cast) -> None:
         Algorithm.objects.filter(pk=row.pk).update(approved_by=cast.ana)
 
 
-def test_three_dry_runs_a_day_over_all_versions(cast: Cast) -> None:
+def test_p3_three_dry_runs_a_day_over_all_versions(cast: Cast) -> None:
     row = made.put(cast, "reviewed", now=NOON)
     ana, dora = cast.as_(cast.ana), cast.as_(cast.dora)
     for who in (ana, dora, ana):
@@ -201,7 +201,7 @@ def test_three_dry_runs_a_day_over_all_versions(cast: Cast) -> None:
     ("rows", "members", "hits"),
     [("17", "2+", 0), ("10-99", "4", 0), ("10-99", "2+", -1), ("10-99", "2+", 201)],
 )
-def test_a_dry_run_says_three_buckets_and_nothing_finer(
+def test_p3_a_dry_run_says_three_buckets_and_nothing_finer(
     cast: Cast, rows: str, members: str, hits: int
 ) -> None:
     row = made.put(cast, "reviewed", now=NOON)

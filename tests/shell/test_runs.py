@@ -129,6 +129,21 @@ def test_what_was_thrown_away_does_not_come_again(pool: Pool) -> None:
     assert findings.drafts(ana) == ()
 
 
+def test_a_draft_that_nobody_sends_is_gone_after_its_time(pool: Pool) -> None:
+    draft_of_aurora(pool)
+    assert findings.forget(NOON + 59 * DAY) == 0
+    assert findings.forget(NOON + 60 * DAY) == 1
+    row = Finding.objects.get()
+    assert (row.state, bytes(row.sealed), bytes(row.memory)) == ("dropped", b"", b"")
+    assert findings.drafts(pool.cast.as_(pool.cast.ana)) == ()
+    # An empty pool is run like any other, and says nothing.
+    pool.send(pool.cast.ana, made(1), now=NOON)
+    late = NOON + 70 * DAY
+    run = pool.run(now=late)
+    assert run is not None
+    assert (run.state, run.extracts, run.rows) == (Run.State.DONE, 0, 0)
+
+
 def test_a_labs_policy_may_have_its_drafts_sent(pool: Pool) -> None:
     sharing.member_policy(pool.cast.aurora, now=NOON - DAY, drafts="send")
     pool.send(pool.cast.ana, made(1, with_cards("own"), with_cards("own")))
