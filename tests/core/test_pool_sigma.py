@@ -294,3 +294,18 @@ def test_one_card_over_three_accounts_is_counted(engine: Engine) -> None:
         timespan="1d",
     )
     assert units(finds.hits(load(Source(engine, "log"), rows), other)) == {0, 1, 2, 3, 4}
+
+
+def test_a_rule_over_templates_gives_the_rows_that_use_them(engine: Engine) -> None:
+    rows: Mapping[str, Any] = {
+        "template_row": [
+            {"template": 1, "length": 2, "languages": "en zh"},
+            {"template": 2, "length": 0},
+        ],
+        "row_template": [{"row": 7, "template": 1}, {"row": 8, "template": 1}, {"row": 9}],
+    }
+    source = load(Source(engine, "pool"), rows)
+    long = rule({"a": {"length|gte": 100}, "condition": "a"}, "template-row")
+    assert finds.hits(source, long) == {(7, "1"), (8, "1")}
+    spoken = rule({"a": {"languages|exists": True}, "condition": "a"}, "template-row")
+    assert units(finds.hits(source, spoken)) == {7, 8}

@@ -7,9 +7,10 @@ import pytest
 
 from exchange import children
 from exchange.proof.refused import Refused
+from indicators.detection import trying
 from tests.core.algorithm_material import SIGMA, spoiled, written
 
-MODULE = "indicators.detection.trying"
+MODULE = trying.__name__
 MARK = "canary-7f31"
 
 
