@@ -38,10 +38,10 @@ from exchange.telemetry import count as count_one
 from members.auth import Principal
 
 MODULE = "indicators.detection.running"
-MEMORY = 4 << 30  # of a run's processes, each
+MEMORY = 6 << 30  # of a run's processes, each
 SECONDS = 270
-ALGORITHM_SECONDS = 20
-ALGORITHM_MEMORY = 1 << 30  # beyond what the rows take
+ALGORITHM_SECONDS = 30
+ALGORITHM_MEMORY = 2 << 30  # beyond what the rows take
 LISTED = 20
 _LENGTH = 8
 _LOCK = 0x57455255

@@ -63,6 +63,7 @@ class Columns(run.Rows):
     """All rows of the pool, those of one group on several days as one."""
 
     tables: Mapping[str, Arrow]
+    whole: Mapping[str, Arrow]  # with what single rows hold, if that was asked for
     _pieces: Sequence[_Piece]
     _rows: "_Rows"
     _listed: Mapping[str, "_Listed"]
@@ -185,20 +186,23 @@ def read(sent: Iterable[Sent], *, is_whole: bool = False, threads: int = 2) -> C
     made: dict[str, Arrow] = {"cluster_row": _facts(rows)}  # 3
     listed = {kind: _Listed.of(pieces, kind, _TOKEN) for kind in schema.KINDS}  # 4
     shared = {kind: _shared(one, rows.group) for kind, one in listed.items()}
+    others = {"egress": _others(listed["egress"], rows, shared["egress"])}
+    made["row_token"] = _tokens(shared, others)
+    whole: dict[str, Arrow] = {}
     if is_whole:
-        others = {kind: _lone(kind, one, rows.group, shared[kind]) for kind, one in listed.items()}
-    else:
-        others = {"egress": _others(listed["egress"], rows, shared["egress"])}
-    made["row_token"] = pa.concat_tables(
-        _of_kind(kind, table) for many in (shared, others) for kind, table in many.items()
-    )
+        lone = {kind: _lone(kind, one, rows.group, shared[kind]) for kind, one in listed.items()}
+        whole["row_token"] = _tokens(shared, lone)
     client = _Listed.of(pieces, "client", _CLIENT)
     own, place = _distinct(rows.group[client.parents], client.keys)
     made["row_client"] = pa.table({"row": own, "client": client.texts(place)})
     made["row_tag"] = pa.concat_tables([_tags(rows, name) for name in _TAGS])
     made |= _of_templates(rows, pieces, is_whole=is_whole)  # 5
+    if is_whole:
+        whole["template_band"] = made.pop("whole_band")
+    tables = {name: made[name].cast(_schema(name)) for name in POOL}
     return Columns(
-        tables={name: made[name].cast(_schema(name)) for name in POOL},
+        tables=tables,
+        whole=tables | {name: one.cast(_schema(name)) for name, one in whole.items()},
         _pieces=pieces,
         _rows=rows,
         _listed={**listed, "client": client},
@@ -211,7 +215,7 @@ def _nothing() -> Columns:
     none = np.empty(0, np.int64)
     rows = _Rows(pa.table({}), np.zeros(1, np.int64), none, none, none, none, none, ())
     tables = {name: _schema(name).empty_table() for name in POOL}
-    return Columns(tables=tables, _pieces=(), _rows=rows, _listed={}, _shared=())
+    return Columns(tables=tables, whole=tables, _pieces=(), _rows=rows, _listed={}, _shared=())
 
 
 def _pieces(sent: Iterable[Sent], threads: int) -> list[_Piece]:
@@ -350,7 +354,12 @@ def _lone(kind: str, listed: _Listed, group: Array, shared: Arrow) -> Arrow:
 
 
 def _names(kind: str, numbers: Array) -> Arrow:
-    return pc.binary_join_element_wise(kind, pa.array(numbers).cast(pa.string()), "-")
+    """Short: an engine keeps a text of up to twelve octets beside its row."""
+    return pc.binary_join_element_wise(kind[0], pa.array(numbers).cast(pa.string()), "")
+
+
+def _tokens(*parts: Mapping[str, Arrow]) -> Arrow:
+    return pa.concat_tables(_of_kind(kind, one) for part in parts for kind, one in part.items())
 
 
 def _others(egress: _Listed, rows: _Rows, shared: Arrow) -> Arrow:
@@ -404,12 +413,17 @@ def _of_templates(rows: _Rows, pieces: Sequence[_Piece], *, is_whole: bool) -> d
     band = at % schema.BANDS
     starts = first * schema.BANDS
     values = _texts(bands, starts, last[at // schema.BANDS] * schema.BANDS + band)
+    found: dict[str, Arrow] = {}
     if is_whole:
         lone = np.setdiff1d(np.arange(len(last) * schema.BANDS), at)
-        owners = np.concatenate((owners, lone // schema.BANDS))
-        band = np.concatenate((band, lone % schema.BANDS))
-        values = pa.concat_arrays([values, _names("band", lone)])
-    return {
+        found["whole_band"] = pa.table(
+            {
+                "template": np.concatenate((owners, lone // schema.BANDS)),
+                "band": np.concatenate((band, lone % schema.BANDS)),
+                "value": pa.concat_arrays([values, _names("band", lone)]),
+            }
+        )
+    return found | {
         "row_template": pa.table({"row": own, "template": held[place]}),
         "template_row": pa.table(
             {

@@ -127,7 +127,7 @@ def test_what_one_row_holds_is_counted_where_a_rule_asks_for_it() -> None:
     held = run.Held.of(row for _, rows in DAYS for row in rows)
     by_row = applying.tables_of(held.rows)
     for name, column in (("row_token", "token"), ("template_band", "value")):
-        ours, theirs = columns.tables[name], by_row[name]
+        ours, theirs = columns.whole[name], by_row[name]
         assert len(ours) == len(theirs)
         distinct = [len(set(table[column].to_pylist())) for table in (ours, theirs)]
         assert distinct[0] == distinct[1]
