@@ -9,8 +9,9 @@ import orjson
 
 from exchange import ledger
 from exchange.audit.page import PAGE, THE_CIRCLE, Page, member_of
+from exchange.ledger.intake import event_aad, seal
 from exchange.models import LedgerEntry, LedgerEvent, Release, ReleaseRecipient
-from exchange.proof.refused import NotFound
+from exchange.proof.refused import NotFound, Refused
 from members.auth import Principal
 from members.seals import for_member
 
@@ -105,7 +106,7 @@ def _entry(
         kind=row.kind,
         slot=slot,
         seq=seq or 0,
-        what=_what(part, slot) if part else _EVENTS.get(row.kind, row.kind),
+        what=_what(part, slot) if part else _said(row, event, slot),
         at=part.release.committed_at if part else event.at if event else None,
         release_id=part.release_id if part else None,
     )
@@ -131,9 +132,10 @@ def _what(part: ReleaseRecipient, slot: str) -> str:
     return f"{objects} to {part.recipient.name if part.recipient else THE_CIRCLE} in {circle}"
 
 
+# What is recorded beside releases, by its kind; a more exact sentence is chosen below.
 _EVENTS = {
     "contribution": "Your contribution was accepted",
-    "decision": "A hold on your object was decided",
+    "decision": "Something of yours was decided",
     "read": "Your original was opened by somebody else",
     "policy": "A policy took effect",
     "key": "A key of the exchange changed",
@@ -141,3 +143,64 @@ _EVENTS = {
     "receipt": "You took what was released to you",
     "erase": "Bytes of a recalled object were erased",
 }
+
+# By what a decision is about, and its word: the field that names its object tells them apart.
+_DECISIONS = {
+    ("algorithm", "submit"): "Your algorithm was handed to a second person",
+    ("algorithm", "approve"): "Your algorithm was approved by a second person",
+    ("algorithm", "send-back"): "Your algorithm was sent back to its author",
+    ("algorithm", "discard"): "Your algorithm was put aside",
+    ("algorithm", "review"): "The forum's counsel reviewed your algorithm",
+    ("algorithm", "activate"): "Your algorithm was put in force",
+    ("algorithm", "lift"): "The suspension of your algorithm was lifted",
+    ("algorithm", "withdraw"): "Your algorithm was withdrawn",
+    ("hold", "open"): "An object of yours was held",
+    ("hold", "ask"): "You were asked about an object of yours that is held",
+    ("hold", "answer"): "Your answer on a held object was recorded",
+    ("hold", "approve"): "One of two approvals for your held object was given",
+    ("hold", "legal-hold"): "A legal hold began",
+    ("hold", "legal-hold-lifted"): "A legal hold was lifted",
+    ("policy", "approved"): "A draft of your policy was approved",
+    ("policy", "sent-back"): "A draft of your policy was sent back",
+    ("recall", "lift"): "The stop of a recalled object was lifted",
+    ("request", "person-asked"): "A person's request was entered",
+    ("request", "person-approved"): "A person's request was approved",
+    ("request", "person-refused"): "A person's request was refused",
+    ("request", "person-done"): "A person's request was carried out",
+    ("request", "reading asked for"): "A reading of your original was asked for",
+}
+# Where the field alone says it.
+_ABOUT = {
+    "algorithm": "Your algorithm went a step on",
+    "policy": "A draft of your policy was decided",
+    "extract": "Your extract was taken into the pool",
+    "hold": "A hold on your object was decided",
+    "holds": "Objects of yours were held",
+    "recall": "An object of yours was recalled",
+    "attestation": "What you passed on by another way was stated",
+    "again": "A range of what you gave is released again",
+    "request": "A request to read your original was answered",
+    "circle": "Your membership changed",
+}
+# Of things that are no originals.
+_OF_EXTRACTS = {
+    "read": "Your extract was shown to one of your people",
+    "erase": "Days of your extracts were erased with their keys",
+}
+
+
+def _said(row: LedgerEntry, event: LedgerEvent | None, slot: str) -> str:
+    """What an entry beside releases records; its fields choose the sentence, and none is shown."""
+    general = _EVENTS.get(row.kind, row.kind)
+    if event is None or row.kind not in ("decision", *_OF_EXTRACTS):
+        return general
+    try:
+        slots = orjson.loads(seal().open(bytes(event.slots), aad=event_aad(event.id)))
+    except Refused:
+        return general  # the bytes are gone, or changed: `opening` says which
+    fields = slots.get(slot, {})
+    if row.kind != "decision":
+        return _OF_EXTRACTS[row.kind] if fields.get("what") == "extract" else general
+    word = fields.get("decision", "")
+    about = next((name for name in _ABOUT if name in fields), "")
+    return _DECISIONS.get((about, word)) or _ABOUT.get(about, general)
