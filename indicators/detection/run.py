@@ -290,7 +290,7 @@ class _Judge:
     ) -> Iterable[Finding]:
         """Drafts of rows that a scorecard names alone, with a family that the finding leaves out.
 
-        A finding has the families that two rows share, so whoever plants a row beside another's
+        A finding has the families that two members share, so whoever plants a row beside another's
         would take from all what they match by: its member is asked for the rest.
         """
         told = {band for family in whole.templates for band in family.bands}
@@ -400,17 +400,34 @@ def _of_two_members(
     return tuple(said[:MOST_RELEASED])
 
 
+def _witnesses(rows: Sequence[Pooled]) -> tuple[tuple[int, ...], int]:
+    """Who vouches for what each row holds, and how many of them it takes for it to be said.
+
+    Of several members each is one, however many rows it sent: else two planted rows would say of a
+    lawful customer what no other has seen. Of one member each row is one; of one row, that row.
+    """
+    members = tuple(one.member for one in rows)
+    whose = members if len(set(members)) > 1 else tuple(range(len(rows)))
+    return whose, min(2, len(rows))
+
+
 def _shared(rows: Sequence[Pooled], values: Callable[[Pooled], Iterable[str]]) -> tuple[str, ...]:
-    """Of several rows what two of them have; of one row all."""
-    counts = Counter(value for one in rows for value in set(values(one)))
-    least = min(2, len(rows))
-    said = sorted(value for value, count in counts.items() if count >= least)
+    """Of several members what two of them have; of one, what two of its rows have."""
+    whose, least = _witnesses(rows)
+    held: dict[str, set[int]] = defaultdict(set)
+    for witness, one in zip(whose, rows, strict=True):
+        for value in values(one):
+            held[value].add(witness)
+    said = sorted(value for value, witnesses in held.items() if len(witnesses) >= least)
     return tuple(said[:MOST_RELEASED])
 
 
 def _families(rows: Sequence[Pooled]) -> tuple[TemplateRow, ...]:
-    """One template for each family, with the bands that two or more rows share."""
-    templates = [(number, one) for number, pooled in enumerate(rows) for one in pooled.templates]
+    """One template for each family, with the bands that two members share (or two rows of one)."""
+    whose, least = _witnesses(rows)
+    templates = [
+        (witness, one) for witness, row in zip(whose, rows, strict=True) for one in row.templates
+    ]
     holders: dict[tuple[int, str], list[int]] = defaultdict(list)
     for index, (_, template) in enumerate(templates):
         for place, band in enumerate(template.bands):
@@ -421,11 +438,10 @@ def _families(rows: Sequence[Pooled]) -> tuple[TemplateRow, ...]:
             for other in held[place + 1 :]:
                 shared[(one, other)] += 1
     near = [pair for pair, count in shared.items() if count >= MIN_BANDS]
-    least = min(2, len(rows))
     made = []
     for group in _components(near, range(len(templates))):
         of_group = [templates[index] for index in group]
-        if len({number for number, _ in of_group}) >= least:
+        if len({witness for witness, _ in of_group}) >= least:
             family = _family(of_group, least)
             if len(family.bands) >= MIN_BANDS:
                 made.append(family)
@@ -437,13 +453,13 @@ def _families(rows: Sequence[Pooled]) -> tuple[TemplateRow, ...]:
 
 def _family(templates: Sequence[tuple[int, TemplateRow]], least: int) -> TemplateRow:
     held: dict[str, set[int]] = defaultdict(set)
-    for number, template in templates:
+    for witness, template in templates:
         for band in template.bands:
-            held[band].add(number)
+            held[band].add(witness)
     each = [template for _, template in templates]
     return TemplateRow(
         template=0,
-        bands=tuple(sorted(band for band, rows in held.items() if len(rows) >= least))[
+        bands=tuple(sorted(band for band, whose in held.items() if len(whose) >= least))[
             : schema.BANDS
         ],
         length_bucket=max((one.length_bucket for one in each), key=schema.LENGTHS.index),

@@ -197,6 +197,29 @@ def test_a_planted_row_takes_no_family_from_what_others_match_by() -> None:
     assert len(found(aurora, both).findings) == 1
 
 
+def test_two_planted_rows_say_nothing_of_a_customer_that_no_other_lab_reports() -> None:
+    lawful = template(0, *range(60, 68))
+    client = "c" * 32
+    theirs = template(1, *range(8))
+    aurora = replace(pooled(AURORA, replace(CAMPAIGN, templates=(0,))), templates=(theirs,))
+    planted = tuple(
+        replace(
+            pooled(BOREALIS, replace(CAMPAIGN, templates=(0, 1), client=(client,)), number),
+            templates=(lawful, theirs),
+        )
+        for number in (1, 2)
+    )
+    finding, *drafts = found(aurora, *planted).findings
+    assert finding.members == {AURORA, BOREALIS}
+    assert [one.bands for one in finding.templates] == [theirs.bands]
+    assert client not in finding.clients
+    # A draft is its member's alone, who knows whose they are: there two rows are enough.
+    assert {one.members for one in drafts} == {frozenset({BOREALIS})}
+    (draft,) = found(*planted).findings
+    assert draft.members == {BOREALIS}
+    assert len(draft.templates) == 2
+
+
 @pytest.mark.parametrize(
     ("hours", "said"),
     [
