@@ -1,7 +1,8 @@
 """What the extracts of a world give away, and what planted rows do: the attacks, as tests.
 
-Two small worlds of four members, drawn from seeds that no weight was fitted on; the five of the
-evaluation, with 4, 8 and 16 members, are measured by `manage.py bench pool` against the same bars.
+Two small worlds of four members, drawn from seeds that no weight was fitted on. Here stands what
+holds on them. The bars themselves, on five worlds of full size for each of 4, 8 and 16 members,
+stand in `manage.py bench pool`, which prints those that are missed as missed.
 """
 
 from collections.abc import Sequence
@@ -33,10 +34,12 @@ def test_p01_planted_rows_name_no_lawful_group_and_cost_no_recall(
     assert 100 * (before.recall - after.recall) < bars.MOST_LOSS
 
 
-def test_p05_the_size_of_a_member_is_hard_to_guess(worlds: Sequence[Measured]) -> None:
-    guess, _ = measure.size_attack(worlds)
+def test_p05_the_size_of_a_member_is_no_easier_to_guess_with_its_extract(
+    worlds: Sequence[Measured],
+) -> None:
+    guess, median = measure.size_attack((one.seed, one.shown) for one in worlds)
     assert guess.whole == 4 * len(SEEDS)
-    assert guess.percent <= bars.MOST_SIZE
+    assert guess.percent <= median.percent + bars.AIMS["size"]
 
 
 def test_p06_nobody_is_singled_out_and_few_firms_are_recognised(

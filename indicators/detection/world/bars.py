@@ -96,7 +96,7 @@ def given_away(worlds: Sequence[Measured]) -> Iterator[Figure]:
         beside = f"{share.part:,} of {share.whole:,}; aim {AIMS[name]:g} %"
         yield Figure(told, share.percent, "%", beside, at_most=bar)
     if len({one.seed for one in worlds}) > 1:
-        guess, median = measure.size_attack(worlds)
+        guess, median = measure.size_attack((one.seed, one.shown) for one in worlds)
         aim = f"median guess {median.percent:.0f} %, aim {median.percent + AIMS['size']:.0f} %"
         name = "size guessed within a factor of 3"
         yield Figure(name, guess.percent, "%", f"{guess.whole} extracts; {aim}", at_most=MOST_SIZE)

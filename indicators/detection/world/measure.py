@@ -25,6 +25,8 @@ SEEDS = (1, 2, 3, 4, 5)  # no weight was fitted on them
 MEMBERS = (4, 8, 16)
 PLANTED = 600
 
+Shown = tuple[tuple[Extract, int], ...]  # each extract, and how large its member is
+
 
 @dataclass(frozen=True, slots=True)
 class Poison:
@@ -48,7 +50,7 @@ class Measured:
     inside: Share
     firms: Share
     singled_out: int
-    shown: tuple[tuple[Extract, int], ...]  # each extract, and how large its member is
+    shown: Shown
     poison: Poison
     is_stopped: bool
     seconds: float  # of the pool's run, on one core
@@ -84,7 +86,7 @@ def world(
         inside=_total(attacks.inside(one) for one in sents),
         firms=_total(attacks.recognised(a, b) for a in sents for b in sents if a is not b),
         singled_out=sum(attacks.singled_out(one) for one in sents),
-        shown=tuple((one.extract, len(one.crowd)) for one in sents),
+        shown=_shown(sents),
         poison=_poison(homes, sents, pool, named, active),
         is_stopped=found.is_stopped,
         seconds=seconds,
@@ -142,13 +144,24 @@ def _poison(
     return Poison(len(rows), named, evaluate.result_of(homes, after))
 
 
-def size_attack(worlds: Sequence[Measured]) -> tuple[Share, Share]:
+def extracts(seed: int, members: int, *, middle: int, campaigns: int) -> Shown:
+    """What an attacker on size sees of one world: its extracts, with how large each member is."""
+    setup = home.setup_of(evaluate.algorithms())
+    homes = evaluate.worked(forum(seed, members, middle=middle, campaigns=campaigns), setup)
+    return _shown(evaluate.sent(member, setup) for member in homes)
+
+
+def _shown(sents: Iterable[Sent]) -> Shown:
+    return tuple((one.extract, len(one.crowd)) for one in sents)
+
+
+def size_attack(worlds: Iterable[tuple[int, Shown]]) -> tuple[Share, Share]:
     """Guesses within a factor of three, learnt on all other seeds; and those of the median."""
+    listed = list(worlds)
     guessed, median = Share(0, 0), Share(0, 0)
-    for seed in {one.seed for one in worlds}:
-        known = [pair for one in worlds if one.seed != seed for pair in one.shown]
-        guess = attacks.learn(known)
-        for extract, size in (pair for one in worlds if one.seed == seed for pair in one.shown):
+    for seed in sorted({seed for seed, _ in listed}):
+        guess = attacks.learn(pair for other, shown in listed if other != seed for pair in shown)
+        for extract, size in (pair for one, shown in listed if one == seed for pair in shown):
             guessed += Share(int(guess.hits(extract, size)), 1)
             median += Share(int(guess.median_hits(size)), 1)
     return guessed, median
