@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -129,10 +129,13 @@ def migrated() -> Path:
 
 
 @contextmanager
-def exchange(room: Path) -> Iterator[Running]:
-    """Services, processes and the forum of the cast; windows open every second."""
+def exchange(room: Path, more: Mapping[str, str] | None = None) -> Iterator[Running]:
+    """Services, processes and the forum of the cast; windows open every second.
+
+    `more` is added to the environment of every process.
+    """
     port, hook_port = free_port(), free_port()
-    env = environment_of(room, port, hook_port)
+    env = environment_of(room, port, hook_port) | dict(more or {})
     is_migrated = services.copy_database(migrated(), room)
     with services.running(room, durable=True, given=NONE_GIVEN):
         if not is_migrated:

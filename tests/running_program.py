@@ -22,7 +22,7 @@ from indicators.models import Contribution  # noqa: E402
 from members import credentials, onboarding  # noqa: E402
 from members.auth import Principal  # noqa: E402
 
-SCOPES = ("taxii-read", "taxii-write", "ledger-read", "tokens")
+SCOPES = ("taxii-read", "taxii-write", "ledger-read", "tokens", "extracts")
 LABS = {"Aurora": "Ana", "Borealis": "Ben", "Cirrus": "Cleo"}
 HOOKS = ("Borealis", "Ember")
 
