@@ -13,7 +13,7 @@ import pytest
 
 from tests.running import ROOT, free_port
 
-PATIENCE = 240.0
+PATIENCE = 400.0
 ROLES = ("Ana", "Abel", "Alma", "Ben", "Cleo", "Dora", "Otto", "Pia")
 
 
@@ -71,6 +71,18 @@ def seconds_to_the_page(text: str) -> int:
 def test_the_page_is_up_within_a_minute_and_before_the_story(story: str) -> None:
     assert seconds_to_the_page(story) < 60
     assert story.index("The page is up") < story.index("Aurora contributes")
+
+
+def test_the_pool_finds_what_no_member_could_and_leads_back_to_accounts(story: str) -> None:
+    part = story[story.index("The pool:") : story.index("Look for yourself")]
+    assert "Every rule is kept" in part
+    found = re.search(r"found +(\d+) findings are of groups at two or more members", part)
+    hunted = re.search(r"Borealis +(\d+) of its accounts match .* (\d+) of them", part)
+    assert found, part
+    assert hunted, part
+    assert int(found[1]) > 0
+    assert int(hunted[1]) > 0
+    assert "acct-" not in story  # no account of any log is told
 
 
 def test_every_object_is_accounted_for(story: str) -> None:

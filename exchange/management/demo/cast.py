@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from exchange import constants, ledger, policies, release
+from exchange import algorithms, constants, ledger, policies, release
 from exchange.policy import terms
 from exchange.signers import signer_for
+from indicators.detection import shipped
 from members import onboarding
 from members.auth import Principal, principal_of
 from members.models import Acceptance, Circle, Member, User
@@ -51,6 +52,7 @@ def found(*, now: datetime, window_seconds: int, signers: dict[str, str]) -> Non
     constants.found("Weir demo forum", now=now)
     document = terms.shipped_floor(window_seconds=window_seconds)
     policies.found(document, clock=lambda: now)
+    algorithms.ship([text for _, text in shipped.texts()], now=now)
     labs = {
         name: onboarding.create_member(name, verified_domains=[f"{name.lower()}.example"], now=now)
         for name in LABS

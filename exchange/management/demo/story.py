@@ -16,7 +16,7 @@ from django.utils import timezone
 from tqdm import tqdm
 
 from exchange import audiences, contribute, delivery, docket, proposed, review
-from exchange.management.demo import campaign, cast, evidence
+from exchange.management.demo import campaign, cast, evidence, pool
 from exchange.management.demo.scene import Parts, Scene
 from exchange.models import Hold, Outcome, ReleaseRecipient, Subscription
 from exchange.policy.explain import Line
@@ -68,6 +68,8 @@ def tell(parts: Parts, scene: Scene) -> None:
         evidence.pushed(scene, started)
         evidence.pulled(scene, started, has_circle=parts.bundle is None)
         evidence.offline(scene, started)
+    if parts.bundle is None:
+        pool.tell(scene, parts.received.parent / "pool")
     _links(scene)
 
 
