@@ -80,7 +80,11 @@ class Request:
 def record(
     look: Look, version_id: int, member_id: UUID, *, about: Mapping[str, str], now: datetime
 ) -> None:
-    """Write down that an original is opened, for its contributor and in the ledger: each time."""
+    """Write down that an original is opened, for its contributor and in the ledger: each time.
+
+    None of the exchange's own is: what a run found is read as all receive it, and no further.
+    """
+    demand_of_a_member(member_id)
     reason = written.demand(look.reason)
     OriginalRead.objects.create(
         version_id=version_id,
@@ -108,6 +112,18 @@ def person(principal: Principal) -> UUID:
     if principal.user_id is None:
         raise Forbidden("A person writes this, not a machine.")
     return principal.user_id
+
+
+def is_of_pool(member_id: UUID) -> bool:
+    """Whether the exchange itself contributed it, as what its runs find."""
+    return Member.everyone.filter(pk=member_id, is_exchange=True).exists()
+
+
+def demand_of_a_member(member_id: UUID) -> None:
+    """Refused for what the exchange contributes: there is nobody whose word would open it."""
+    if is_of_pool(member_id):
+        said = "The pool found this: nobody opens its originals, and nobody answers for them."
+        raise Refused("original.of-pool", said)
 
 
 def found_in(obj: Mapping[str, Any]) -> tuple[Found, ...]:
@@ -144,6 +160,7 @@ def ask(principal: Principal, stix_id: str, *, reason: str, now: datetime) -> UU
         row = cursor.fetchone()
     if row is None:
         raise Refused("original.unknown", "Nothing was released under this id.", "stix_id")
+    demand_of_a_member(row[1])
     return _wish(principal, FORUM_OFFICER, row, stix_id, reason=reason, now=now)
 
 

@@ -59,6 +59,7 @@ class HoldView:
     acts: tuple[Act, ...]
     others: tuple[HoldRow, ...]
     departure: Departure
+    is_of_pool: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +99,7 @@ def hold(principal: Principal, hold_id: UUID, *, now: datetime) -> HoldView:
         acts=_acts(principal, [row]).get(row.id, ()),
         others=tuple(docket.seen(principal, one) for one in siblings if one.id != row.id),
         departure=_departure(principal, row, siblings, now=now),
+        is_of_pool=openings.is_of_pool(row.member_id),
     )
 
 
@@ -255,6 +257,7 @@ def _act(principal: Principal, row: Hold, *, act: str, text: str, now: datetime)
         row.approved = [*row.approved, role]
         decision = act if set(row.approvers) <= set(row.approved) else "approve"
     elif act == "ask":
+        openings.demand_of_a_member(row.member_id)
         row.approved = []  # who said yes before the question says so again after the answer
     _write_act(principal, row, role=role, act=act, text=text, now=now)
     if decision != "approve":

@@ -106,6 +106,7 @@ CODES = (
     ("batch.changed", "There are more or fewer of these holds than you confirmed."),
     ("reason.long", "A written reason has at most 2,000 characters."),
     ("original.unknown", "Nothing was released under this id."),
+    ("original.of-pool", "The pool found it: nobody opens its originals."),
     ("original.closed", "The original is not open: it needs both officers, for a day."),
     ("object.issued-here", "The exchange issued the object. Send a sighting of it instead."),
     ("object.recalled", "The object was recalled. Lift the recall before you send it again."),
