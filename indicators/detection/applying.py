@@ -1,15 +1,17 @@
 """Apply the active algorithms to the pool's rows, in an engine, and say what they come to."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
 
-from indicators.detection import graph, run, scorecard, sigma, ties
+from indicators.detection import graph, run, scorecard, sigma, ties, windows
 from indicators.detection.document import Algorithm
 from indicators.detection.engines import Engine
 from indicators.detection.run import Card, Found, Held, Ran
-from indicators.detection.schema import BASE_RATES, FEW, LENGTHS, SAMPLES, SIZES
+from indicators.detection.schema import BASE_RATES, FEW, KINDS, LENGTHS, SAMPLES, SIZES
+from indicators.detection.sent import BANDS
 from indicators.detection.sources import POOL, Source
 from indicators.detection.tables import POOL as TABLES
 from indicators.detection.values import ClusterRow, Pooled
@@ -85,11 +87,24 @@ def is_tie(algorithm: Algorithm) -> bool:
     return known is not None and known.is_tie
 
 
+@dataclass(frozen=True, slots=True)
+class Loading(Source):
+    """The tables of a pool, each in the engine from when it is first asked for."""
+
+    given: Mapping[str, Arrow] = field(default_factory=dict)
+    _known: set[str] = field(default_factory=set)
+
+    def table(self, name: str) -> Any:  # noqa: ANN401 - of Ibis
+        """One of tables.POOL."""
+        if name not in self._known:
+            self.engine.load(name, self.given[name], TABLES[name])
+            self._known.add(name)
+        return self.engine.table(name)
+
+
 def loaded(engine: Engine, tables: Mapping[str, Arrow]) -> Source:
-    """The tables of the pool in an engine."""
-    for name, types in TABLES.items():
-        engine.load(name, tables[name], types)
-    return Source(engine, POOL)
+    """The tables of the pool, for an engine."""
+    return Loading(engine, POOL, given=tables)
 
 
 def applied(source: Source, algorithm: Algorithm, groups: Arrow | None = None) -> Pairs:
@@ -104,7 +119,7 @@ def expression(source: Source, algorithm: Algorithm, groups: Arrow | None = None
     if algorithm.kind != "detector":
         return _of_rows(source, algorithm, sigma.find(source, algorithm))
     if algorithm.detector == SCORECARD:
-        named = {name: source.table(name) for name in TABLES}
+        named = {name: source.table(name) for name in scorecard.TABLES}
         return scorecard.marked(named, algorithm.values)
     table = None
     if groups is not None:
@@ -112,10 +127,15 @@ def expression(source: Source, algorithm: Algorithm, groups: Arrow | None = None
     return ties.find(source, algorithm.detector, algorithm.values, groups=table)
 
 
-def asks_for_lone(algorithms: Iterable[Algorithm]) -> bool:
-    """Whether a rule looks at tokens or bands that one row alone may hold (`sent.read`)."""
-    said = b" ".join(one.canonical for one in algorithms if one.kind != "detector")
-    return any(name in said for name in (b"payment", b"device", b"egress", b"bands"))
+def lone_of(algorithm: Algorithm) -> frozenset[str]:
+    """The lists of which a rule looks at what one row alone may hold (`sent.Columns.whole`)."""
+    if algorithm.kind == "detector":
+        return frozenset()
+    rules, correlation = sigma.read(algorithm)
+    asked = {name for rule in rules for name in rule.used()}
+    if correlation is not None:
+        asked |= windows.asked_of_one(correlation, rules[0].service)
+    return frozenset(asked) & {*KINDS, BANDS}
 
 
 def _of_rows(source: Source, algorithm: Algorithm, hit: Any) -> Any:  # noqa: ANN401 - of Ibis

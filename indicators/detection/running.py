@@ -71,8 +71,7 @@ def main() -> None:
     # What libraries print is no part of the answer: an engine shows how far it is on a long query.
     os.dup2(2, 1)
     head = json.loads(next(frames(source)))
-    is_whole = applying.asks_for_lone(_parsed(head)[0])
-    columns = sent.read(_opened(source, head["epoch"]), is_whole=is_whole, threads=_THREADS)
+    columns = sent.read(_opened(source, head["epoch"]), threads=_THREADS)
     out.write(json.dumps(_worked(head, columns)).encode())
     out.flush()
 
@@ -149,9 +148,9 @@ def _worked(head: Mapping[str, Any], columns: Columns) -> dict[str, Any]:
 def _pairs(columns: Columns, algorithm: Algorithm, groups: Any) -> bytes:  # noqa: ANN401 - of pyarrow
     limits = Limits(memory=_engine_memory(), threads=_THREADS)
     with engines.connect("duckdb", limits) as engine:
-        # Only who counts what single rows hold needs to see it: that is most of the pool.
-        is_whole = applying.asks_for_lone([algorithm])
-        source = applying.loaded(engine, columns.whole if is_whole else columns.tables)
+        # Only who counts what single rows hold needs to see it: that is most of the pool, and so
+        # it is made here, of the memory and the time of who asks for it.
+        source = applying.loaded(engine, columns.whole(applying.lone_of(algorithm)))
         made = engine.run(applying.expression(source, algorithm, groups), "unit", "key")
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, made.schema) as stream:

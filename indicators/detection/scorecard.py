@@ -52,6 +52,7 @@ FACTS = (
     "egress",
     "methods",
 )
+TABLES = ("cluster_row", "row_token", "row_tag", "row_template")  # that it is taken of
 MOST = MappingProxyType({"templates": 8, "egress": 8, "methods": 4})
 
 # Of the document: what each parameter may be.

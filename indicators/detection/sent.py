@@ -1,14 +1,16 @@
 """Many extracts at once, by columns: the tables of the pool, and the few rows that are asked for.
 
 Nearly all that is in the pool ties to nothing: dummies, and groups that one member alone knows. A
-token, or a band of a template, that a single row holds is left out before an engine sees it, and a
-row becomes a value only when something ties it. What is left is the same, whatever the order.
+token, or a band of a template, that a single row holds is left out before an engine sees it, unless
+a rule asks for just that, and a row becomes a value only when something ties it. Bands are numbers
+from the moment at which a file is read: as texts they would take most of the memory of a run. What
+is left is the same, whatever the order.
 """
 
 from collections import Counter, defaultdict, deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from hashlib import sha256
 from typing import Any
@@ -28,10 +30,19 @@ Arrow = Any  # of pyarrow
 _TOKEN, _CLIENT, _BAND, _CLUSTER = 64, 32, 16, 16  # hex digits
 _MOST_EGRESS = 8  # addresses that the scorecard counts
 _ODD = np.uint64(0x9E3779B97F4A7C15)
-_BITS = 24
-_NIBBLES = np.zeros(256, np.uint64)
-_NIBBLES[[*b"0123456789abcdef"]] = np.arange(16)
+_BITS = 20
+_AT_ONCE = 1 << 20
+_LOW, _ONES = np.uint64(0x0F0F0F0F0F0F0F0F), np.uint64(0x0101010101010101)
+_PAIRS = tuple(
+    (np.uint64(shift), np.uint64(mask))
+    for shift, mask in (
+        (4, 0x00FF00FF00FF00FF),
+        (8, 0x0000FFFF0000FFFF),
+        (16, 0x00000000FFFFFFFF),
+    )
+)
 _TYPES = {"int64": pa.int64(), "string": pa.string(), "date": pa.date32()}
+BANDS = "bands"
 _TAGS = {"capabilities": "capability", "methods": "method", "surface": "surface"}
 
 
@@ -55,7 +66,8 @@ class _Piece:
     source: str
     digest: bytes
     clusters: Arrow
-    templates: Arrow
+    templates: Arrow  # but for their bands
+    bands: Array  # of each template, as numbers
 
 
 @dataclass(slots=True)
@@ -63,11 +75,10 @@ class Columns(run.Rows):
     """All rows of the pool, those of one group on several days as one."""
 
     tables: Mapping[str, Arrow]
-    whole: Mapping[str, Arrow]  # with what single rows hold, if that was asked for
     _pieces: Sequence[_Piece]
     _rows: "_Rows"
     _listed: Mapping[str, "_Listed"]
-    _shared: Sequence[Arrow]  # (row, token) of tokens that two rows hold
+    _shared: Mapping[str, Arrow]  # (row, token) of tokens that two rows hold, by kind
     _made: dict[int, Pooled] = field(default_factory=dict)
     _holders: dict[str, set[int]] = field(default_factory=dict)
     _sources: dict[tuple[int, str], str] = field(default_factory=dict)
@@ -96,12 +107,35 @@ class Columns(run.Rows):
         """Whether a row of another member holds this token too."""
         if not self._holders:
             holders: dict[str, set[int]] = defaultdict(set)
-            for table in self._shared:
+            for table in self._shared.values():
                 rows = table.column("row").to_pylist()
                 for row, one in zip(rows, table.column("token").to_pylist(), strict=True):
                     holders[one].add(self.member(row))
             self._holders = dict(holders)
         return bool(self._holders.get(token, set()) - {holder})
+
+    def whole(self, names: Collection[str]) -> Mapping[str, Arrow]:
+        """The tables with what a single row holds too, under a name of its own, of these lists.
+
+        For rules that count tokens or bands, or ask whether there are any.
+        """
+        found = dict(self.tables)
+        kinds = [kind for kind in self._listed if kind in names and kind in schema.KINDS]
+        if kinds:
+            # The places of lone addresses stand for them where they are not asked for.
+            kept = found["row_token"]
+            if "egress" in kinds:
+                kept = kept.filter(pc.not_equal(kept["token"], ""))
+            group = self._rows.group
+            lone = {
+                kind: _lone(kind, self._listed[kind], group, self._shared[kind]) for kind in kinds
+            }
+            found["row_token"] = pa.concat_tables([kept, _tokens(lone).cast(kept.schema)])
+        if BANDS in names:
+            shared = found["template_band"]
+            lone_bands = _lone_bands(len(found["template_row"]), shared).cast(shared.schema)
+            found["template_band"] = pa.concat_tables([shared, lone_bands])
+        return found
 
     def want(self, numbers: Collection[int]) -> None:
         """Make these rows, all at once: each extract is asked once, each list read once."""
@@ -153,7 +187,8 @@ def _rows(piece: _Piece, numbers: Array) -> list[Pooled]:
     wanted = sorted({one for row in rows for one in row["templates"]})
     told = piece.templates.take(pa.array(wanted, pa.int64())).to_pylist()
     templates = {
-        number: TemplateRow(**_plain(row)) for number, row in zip(wanted, told, strict=True)
+        number: TemplateRow(**_plain(row), bands=tuple(map(_hex, piece.bands[number].tolist())))
+        for number, row in zip(wanted, told, strict=True)
     }
     return [
         Pooled(
@@ -170,12 +205,8 @@ def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
     return {name: tuple(one) if isinstance(one, list) else one for name, one in row.items()}
 
 
-def read(sent: Iterable[Sent], *, is_whole: bool = False, threads: int = 2) -> Columns:
-    """All extracts as tables.POOL and the rows behind them.
-
-    `is_whole`: what a single row holds is in the tables too, under a name of its own, for rules
-    that count tokens or bands, or ask whether there are any.
-    """
+def read(sent: Iterable[Sent], *, threads: int = 2) -> Columns:
+    """All extracts as tables.POOL and the rows behind them."""
     # 1. the files, each let go when it is read   2. rows of one group on several days are one row
     # 3. its newest facts                         4. its tokens, where another row holds them too
     # 5. templates, and their bands, where another template has them too
@@ -188,25 +219,18 @@ def read(sent: Iterable[Sent], *, is_whole: bool = False, threads: int = 2) -> C
     shared = {kind: _shared(one, rows.group) for kind, one in listed.items()}
     others = {"egress": _others(listed["egress"], rows, shared["egress"])}
     made["row_token"] = _tokens(shared, others)
-    whole: dict[str, Arrow] = {}
-    if is_whole:
-        lone = {kind: _lone(kind, one, rows.group, shared[kind]) for kind, one in listed.items()}
-        whole["row_token"] = _tokens(shared, lone)
     client = _Listed.of(pieces, "client", _CLIENT)
     own, place = _distinct(rows.group[client.parents], client.keys)
     made["row_client"] = pa.table({"row": own, "client": client.texts(place)})
     made["row_tag"] = pa.concat_tables([_tags(rows, name) for name in _TAGS])
-    made |= _of_templates(rows, pieces, is_whole=is_whole)  # 5
-    if is_whole:
-        whole["template_band"] = made.pop("whole_band")
+    made |= _of_templates(rows, pieces)  # 5
     tables = {name: made[name].cast(_schema(name)) for name in POOL}
     return Columns(
         tables=tables,
-        whole=tables | {name: one.cast(_schema(name)) for name, one in whole.items()},
         _pieces=pieces,
         _rows=rows,
         _listed={**listed, "client": client},
-        _shared=tuple(shared.values()),
+        _shared=shared,
     )
 
 
@@ -215,7 +239,7 @@ def _nothing() -> Columns:
     none = np.empty(0, np.int64)
     rows = _Rows(pa.table({}), np.zeros(1, np.int64), none, none, none, none, none, ())
     tables = {name: _schema(name).empty_table() for name in POOL}
-    return Columns(tables=tables, whole=tables, _pieces=(), _rows=rows, _listed={}, _shared=())
+    return Columns(tables=tables, _pieces=(), _rows=rows, _listed={}, _shared={})
 
 
 def _pieces(sent: Iterable[Sent], threads: int) -> list[_Piece]:
@@ -228,13 +252,24 @@ def _pieces(sent: Iterable[Sent], threads: int) -> list[_Piece]:
             if len(waiting) > 4 * threads:
                 found.append(waiting.popleft().result())
         found += [one.result() for one in waiting]
-    return sorted(found, key=lambda one: (one.member, one.day, one.digest))
+    found.sort(key=lambda one: (one.member, one.day, one.digest))
+    # In one place, of which each piece has its part: so they are in memory once.
+    bands = np.concatenate([np.empty((0, schema.BANDS), np.uint64), *(one.bands for one in found)])
+    first = np.cumsum([0, *(len(one.bands) for one in found)])
+    return [replace(one, bands=bands[first[n] : first[n + 1]]) for n, one in enumerate(found)]
 
 
 def _read(sent: Sent) -> _Piece:
     clusters, templates = _table(sent.clusters), _table(sent.templates)
+    _, values = _flat(templates.column(BANDS))
     return _Piece(
-        sent.member, sent.day, sent.source, sha256(sent.clusters).digest(), clusters, templates
+        member=sent.member,
+        day=sent.day,
+        source=sent.source,
+        digest=sha256(sent.clusters).digest(),
+        clusters=clusters,
+        templates=templates.drop_columns([BANDS]),
+        bands=_number(_fixed(values, _BAND)).reshape(-1, schema.BANDS),
     )
 
 
@@ -341,16 +376,32 @@ def _of_kind(kind: str, table: Arrow) -> Arrow:
 
 def _shared(listed: _Listed, group: Array) -> Arrow:
     """(row, token) where two rows or more hold the token."""
-    own, place = _of_two(group[listed.parents], listed.keys)
-    return pa.table({"row": own, "token": listed.texts(place)})
+    again = _again(listed.keys)
+    own, at = _of_two(group[listed.parents[again]], listed.keys[again])
+    return pa.table({"row": own, "token": listed.texts(again[at])})
 
 
 def _lone(kind: str, listed: _Listed, group: Array, shared: Arrow) -> Arrow:
     """(row, name) for tokens that no other row holds: that they are others is all that counts."""
-    own, place = _distinct(group[listed.parents], listed.keys)
-    known = _key(_fixed(shared.column("token"), _TOKEN)) if len(shared) else np.empty(0, np.uint64)
-    is_lone = ~np.isin(listed.keys[place], known)
-    return pa.table({"row": own[is_lone], "token": _names(kind, place[is_lone])})
+    again = _again(listed.keys)
+    is_once = np.ones(len(listed.keys), bool)
+    is_once[again] = False
+    # One group's token on several of its days is its own still.
+    own, at = _distinct(group[listed.parents[again]], listed.keys[again])
+    known = _key(_fixed(shared.column("token"), _TOKEN))
+    is_own = ~np.isin(listed.keys[again[at]], known)
+    once = np.flatnonzero(is_once)
+    rows = np.concatenate((group[listed.parents[once]], own[is_own]))
+    return pa.table({"row": rows, "token": _names(kind, np.concatenate((once, again[at[is_own]])))})
+
+
+def _lone_bands(count: int, shared: Arrow) -> Arrow:
+    """(template, band, name) for bands that no other of so many templates has."""
+    is_lone = np.ones(count * schema.BANDS, bool)
+    is_lone[_ints(shared["template"]) * schema.BANDS + _ints(shared["band"])] = False
+    lone = np.flatnonzero(is_lone)
+    template, band = np.divmod(lone, schema.BANDS)
+    return pa.table({"template": template, "band": band, "value": _names("band", lone)})
 
 
 def _names(kind: str, numbers: Array) -> Arrow:
@@ -384,15 +435,13 @@ def _tags(rows: _Rows, name: str) -> Arrow:
 # --- templates -----------------------------------------------------------------------------------
 
 
-def _of_templates(rows: _Rows, pieces: Sequence[_Piece], *, is_whole: bool) -> dict[str, Arrow]:
+def _of_templates(rows: _Rows, pieces: Sequence[_Piece]) -> dict[str, Arrow]:
     first = np.cumsum([0, *(len(one.templates) for one in pieces)])
     of = np.repeat(np.arange(len(pieces)), np.diff(first))
     members = np.array([one.member for one in pieces], np.int64)[of]
-    bands = [_flat(one.templates.column("bands"))[1] for one in pieces]
-    keys = np.concatenate([_key(_fixed(one, _BAND)) for one in bands]).reshape(-1, schema.BANDS)
     # One member's equal templates on several days are one; the newest speaks for it.
-    whole = _folded(keys)
-    order = np.lexsort((np.arange(len(whole)), whole, members))
+    whole = np.concatenate([_folded(one.bands) for one in pieces])
+    order = np.lexsort((whole, members))
     is_first = _firsts(whole[order], members[order])
     number = np.empty(len(whole), np.int64)
     number[order] = np.cumsum(is_first) - 1
@@ -406,25 +455,16 @@ def _of_templates(rows: _Rows, pieces: Sequence[_Piece], *, is_whole: bool) -> d
     held, parents = held[is_newest[parents]], parents[is_newest[parents]]
     used, held = np.unique(number[held], return_inverse=True)
     last = last[used]
-    own, place = _distinct(rows.group[parents], held.astype(np.uint64))
-    facts = pa.concat_tables([one.templates.drop_columns(["bands"]) for one in pieces])
+    own, used_at = _distinct(rows.group[parents], held.astype(np.uint64))
+    facts = pa.concat_tables([one.templates for one in pieces])
     told = facts.combine_chunks().take(pa.array(last))
-    owners, at = _of_two(np.repeat(np.arange(len(last)), schema.BANDS), keys[last].reshape(-1))
-    band = at % schema.BANDS
-    starts = first * schema.BANDS
-    values = _texts(bands, starts, last[at // schema.BANDS] * schema.BANDS + band)
-    found: dict[str, Arrow] = {}
-    if is_whole:
-        lone = np.setdiff1d(np.arange(len(last) * schema.BANDS), at)
-        found["whole_band"] = pa.table(
-            {
-                "template": np.concatenate((owners, lone // schema.BANDS)),
-                "band": np.concatenate((band, lone % schema.BANDS)),
-                "value": pa.concat_arrays([values, _names("band", lone)]),
-            }
-        )
-    return found | {
-        "row_template": pa.table({"row": own, "template": held[place]}),
+    bands = _taken(pieces, first, last).reshape(-1)
+    again = _again(bands)
+    owners, at = _of_two(again // schema.BANDS, bands[again])
+    place = again[at]
+    values = pa.array(list(map(_hex, bands[place].tolist())), pa.string())
+    return {
+        "row_template": pa.table({"row": own, "template": held[used_at]}),
         "template_row": pa.table(
             {
                 "template": np.arange(len(last)),
@@ -438,8 +478,22 @@ def _of_templates(rows: _Rows, pieces: Sequence[_Piece], *, is_whole: bool) -> d
                 "languages": pc.binary_join(told["languages"].cast(pa.list_(pa.string())), " "),
             }
         ),
-        "template_band": pa.table({"template": owners, "band": band, "value": values}),
+        "template_band": pa.table(
+            {"template": owners, "band": place % schema.BANDS, "value": values}
+        ),
     }
+
+
+def _taken(pieces: Sequence[_Piece], first: Array, place: Array) -> Array:
+    """The bands of the templates at these places."""
+    found = np.empty((len(place), schema.BANDS), np.uint64)
+    of = np.searchsorted(first[:-1], place, side="right") - 1
+    order = np.argsort(of, kind="stable")
+    cuts = np.searchsorted(of[order], np.arange(len(pieces) + 1))
+    for n, one in enumerate(pieces):
+        mine = order[cuts[n] : cuts[n + 1]]
+        found[mine] = one.bands[place[mine] - first[n]]
+    return found
 
 
 def _folded(keys: Array) -> Array:
@@ -501,11 +555,17 @@ def _key(fixed: Array) -> Array:
 
 def _number(fixed: Array) -> Array:
     """Sixteen hex digits as the number that they write: in the order of the texts."""
-    digits = _NIBBLES[fixed]
-    made = np.zeros(len(fixed), np.uint64)
-    for place in range(16):
-        made = (made << np.uint64(4)) | digits[:, place]
-    return made
+    halves = np.ascontiguousarray(fixed).view(np.uint64)
+    # Eight digits at once: each octet becomes its digit, the first digit the highest octet.
+    digits = (halves & _LOW) + ((halves >> np.uint64(6)) & _ONES) * np.uint64(9)
+    digits = digits.byteswap()
+    for shift, mask in _PAIRS:
+        digits = (digits | (digits >> shift)) & mask
+    return (digits[:, 0] << np.uint64(32)) | digits[:, 1]
+
+
+def _hex(number: int) -> str:
+    return f"{number:016x}"
 
 
 def _firsts(*ordered: Array) -> Array:
@@ -524,15 +584,29 @@ def _distinct(rows: Array, keys: Array) -> tuple[Array, Array]:
     return rows[place], place
 
 
+def _again(keys: Array) -> Array:
+    """The places of values that stand at more than one."""
+    ordered = np.sort(keys)
+    many = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
+    del ordered
+    if not len(many):
+        return np.empty(0, np.int64)
+    # Cheap first, and a piece at a time: what shares its highest digits with none of them.
+    high = np.uint64(64 - _BITS)
+    is_known = np.zeros(1 << _BITS, bool)
+    is_known[(many * _ODD) >> high] = True
+    found = []
+    for start in range(0, len(keys), _AT_ONCE):
+        some = keys[start : start + _AT_ONCE]
+        place = np.flatnonzero(is_known[(some * _ODD) >> high])
+        at = np.minimum(np.searchsorted(many, some[place]), len(many) - 1)
+        found.append(start + place[many[at] == some[place]])
+    return np.concatenate(found)
+
+
 def _of_two(rows: Array, keys: Array) -> tuple[Array, Array]:
     """Each pair once of values that two rows or more hold: its row, and where it stood."""
-    place = np.arange(len(keys))
-    # Cheap first: what falls alone into a bin of many is held once.
-    bits = min(_BITS, len(keys).bit_length() + 1)
-    for shift in (64 - bits, 64 - 2 * bits):
-        bins = ((keys[place] >> np.uint64(shift)) & np.uint64((1 << bits) - 1)).astype(np.int64)
-        place = place[np.bincount(bins, minlength=1 << bits)[bins] > 1]
-    place = place[np.lexsort((rows[place], keys[place]))]
+    place = np.lexsort((rows, keys))
     place = place[_firsts(keys[place], rows[place])]
     starts = np.flatnonzero(_firsts(keys[place]))
     counts = np.diff(np.append(starts, len(place)))

@@ -165,6 +165,33 @@ def _column_of(correlation: Any, number: int, name: str) -> str:  # noqa: ANN401
     return name
 
 
+def asked_of_one(correlation: Any, service: Service) -> frozenset[str]:  # noqa: ANN401 - of pySigma
+    """The fields of which it matters what a single unit holds, and no other, beside its rules'.
+
+    A group by a value that one unit alone has is of one event and of one value of each field: where
+    two are asked for it is never found. So such values may be left out before.
+    """
+    counted = correlation.condition.fieldref
+    fields = {str(counted)} if counted is not None else set()
+    kind, condition = correlation.type.name.lower(), correlation.condition
+    is_one = kind == "event_count" or (
+        kind == "value_count" and not service.fields[str(counted)].is_list
+    )
+    if service.place == "pool" and is_one and _asks_for_two(condition):
+        return frozenset(fields)
+    names = [
+        _column_of(correlation, number, name)
+        for number in _numbers(correlation)
+        for name in correlation.group_by
+    ]
+    return frozenset(fields | set(names))
+
+
+def _asks_for_two(condition: Any) -> bool:  # noqa: ANN401 - of pySigma
+    least = {"GTE": condition.count, "GT": condition.count + 1}.get(condition.op.name, 0)
+    return bool(least >= 2)
+
+
 # --- what is found -------------------------------------------------------------------------------
 
 

@@ -123,18 +123,19 @@ def test_an_algorithm_that_runs_on_logs_is_not_asked(duck: Engine) -> None:
 
 
 def test_what_one_row_holds_is_counted_where_a_rule_asks_for_it() -> None:
-    columns = sent.read((one for one, _ in DAYS), is_whole=True)
+    columns = sent.read(one for one, _ in DAYS)
+    whole = columns.whole(("payment", "device", "egress", "bands"))
     held = run.Held.of(row for _, rows in DAYS for row in rows)
     by_row = applying.tables_of(held.rows)
     for name, column in (("row_token", "token"), ("template_band", "value")):
-        ours, theirs = columns.whole[name], by_row[name]
+        ours, theirs = whole[name], by_row[name]
         assert len(ours) == len(theirs)
         distinct = [len(set(table[column].to_pylist())) for table in (ours, theirs)]
         assert distinct[0] == distinct[1]
 
 
 def test_a_pool_in_which_nothing_is_says_nothing(duck: Engine) -> None:
-    for is_whole in (False, True):
-        columns = sent.read([], is_whole=is_whole)
-        found = applying.found_in(columns, columns.tables, ACTIVE, lambda: duck)
+    columns = sent.read([])
+    for tables in (columns.tables, columns.whole(("payment", "bands"))):
+        found = applying.found_in(columns, tables, ACTIVE, lambda: duck)
         assert (found.rows, found.findings, found.is_stopped) == (0, (), False)
