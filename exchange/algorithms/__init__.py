@@ -43,7 +43,7 @@ from exchange.algorithms.reading import (
     waiting,
 )
 from exchange.algorithms.starting import starting_text
-from exchange.algorithms.trials import Tried, faults_of, is_on, try_out
+from exchange.algorithms.trials import Seen, Tried, faults_of, is_on, try_out
 
 __all__ = [
     "DECADES",
@@ -53,6 +53,7 @@ __all__ = [
     "Active",
     "Row",
     "Told",
+    "Seen",
     "Tried",
     "View",
     "Wanted",

@@ -79,6 +79,14 @@ class Tried:
             and all(one.is_noticed for one in self.mutants)
         )
 
+    @property
+    def by_kind(self) -> tuple[tuple[bool, tuple[Seen, ...]], ...]:
+        """The scenes of the shipped world: what only looks alike first, then the campaigns."""
+        kinds = (
+            (one, tuple(s for s in self.world if s.is_campaign is one)) for one in (False, True)
+        )
+        return tuple((is_campaign, found) for is_campaign, found in kinds if found)
+
 
 def is_on() -> bool:
     """Whether this exchange has what the pool needs: the extra `pool`."""

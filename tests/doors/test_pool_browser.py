@@ -93,6 +93,12 @@ def test_ana_writes_one_sees_its_case_fail_and_five_people_bring_it_into_force(
     editor.fill(good)
     page.get_by_role("button", name="Try it").click()
     expect(page.get_by_role("heading", name="Every case holds, and each can fail")).to_be_visible()
+    alike = page.get_by_role("table", name="What looks alike in the shipped world")
+    expect(alike.get_by_role("row").filter(has_text="family").first).to_contain_text("none of")
+    campaigns = page.get_by_role("table", name="Campaigns of the shipped world")
+    expect(campaigns.get_by_role("row").nth(1)).to_contain_text("a member's log")
+    order = page.locator("section[role=status] caption").all_inner_texts()
+    assert [one.partition(" ")[0] for one in order][-2:] == ["What", "Campaigns"]
     shoot(page, "case-holds")
     page.get_by_role("button", name="Keep as a draft").click()
     page.get_by_role("button", name="Run its tests and submit").click()

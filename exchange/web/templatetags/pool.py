@@ -2,6 +2,7 @@
 
 from django import template
 
+from exchange.algorithms import Seen
 from exchange.web.forms import BASE_RATES
 
 register = template.Library()
@@ -73,6 +74,34 @@ def algorithm_kind(kind: str, detector: str) -> str:
 def runs_on(place: str) -> str:
     """Where an algorithm runs."""
     return _RUNS_ON[place]
+
+
+# Where a scene of the shipped world was tried, and what is counted there.
+_TRIED_ON = {"log": "a member's log", "pool": "the pool's rows"}
+_UNITS = {"log": "account", "pool": "row"}
+
+
+@register.filter
+def tried_on(place: str) -> str:
+    """Where a scene was tried."""
+    return _TRIED_ON[place]
+
+
+@register.filter
+def taken(seen: Seen) -> str:
+    """What an algorithm takes of a scene, in words."""
+    units = _UNITS[seen.runs_on] + ("" if seen.subject == 1 else "s")
+    if not seen.hit:
+        return f"none of {seen.subject} {units}"
+    return f"{'all' if seen.hit == seen.subject else seen.hit} of {seen.subject} {units}"
+
+
+@register.filter
+def taken_chip(seen: Seen) -> str:
+    """Its look: a look-alike that is taken is bad, a campaign that is not may be meant so."""
+    if not seen.is_campaign:
+        return "refused" if seen.hit else "live"
+    return "live" if seen.hit else ""
 
 
 @register.filter
