@@ -144,13 +144,6 @@ def _poison(
     return Poison(len(rows), named, evaluate.result_of(homes, after))
 
 
-def extracts(seed: int, members: int, *, middle: int, campaigns: int) -> Shown:
-    """What an attacker on size sees of one world: its extracts, with how large each member is."""
-    setup = home.setup_of(evaluate.algorithms())
-    homes = evaluate.worked(forum(seed, members, middle=middle, campaigns=campaigns), setup)
-    return _shown(evaluate.sent(member, setup) for member in homes)
-
-
 def _shown(sents: Iterable[Sent]) -> Shown:
     return tuple((one.extract, len(one.crowd)) for one in sents)
 
