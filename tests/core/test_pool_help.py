@@ -14,7 +14,7 @@ SAID = set(re.findall(r"<code>([^<]+)</code>", HELP))
 
 def test_the_help_names_every_field_and_every_detector() -> None:
     for service in fields.SERVICES.values():
-        (row,) = re.findall(rf"<tr><th scope=\"row\"><code>{service.name}</code>.*", HELP)
+        (row,) = re.findall(rf"<li><code>{service.name}</code>.*?</li>", HELP, re.DOTALL)
         assert set(service.fields) <= set(re.findall(r"<code>([a-z_]+)</code>", row))
     assert set(document.DETECTORS) <= SAID
 
@@ -28,7 +28,7 @@ def test_the_help_names_every_code_that_a_body_can_be_refused_with() -> None:
 
 
 def test_the_text_in_the_help_is_read_as_far_as_it_goes() -> None:
-    (text,) = re.findall(r"<pre><code>(.*?)</code></pre>", HELP, re.DOTALL)
+    (text,) = re.findall(r"<pre class=\"json\"><code>(.*?)</code></pre>", HELP, re.DOTALL)
     shown = yaml.safe_load(text)
     assert set(shown) == set(document.schema()["properties"])
     faults = document.check(text.encode()).faults
