@@ -14,6 +14,7 @@ from pathlib import Path
 
 from django.core.management.base import CommandError
 from django.db import connection
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from exchange import pool
@@ -38,7 +39,7 @@ def tell(scene: Scene, room: Path) -> None:
     if not pool.is_on() or find_spec("rensa") is None:
         scene.item("off", "The extras `pool` and `extract` are not installed here.")
         return
-    if Finding.objects.exists():
+    if _whole().exists():
         scene.item(
             "before",
             f"An earlier run of this demo has filled it; the logs and lists are in {room}. What was"
@@ -53,9 +54,8 @@ def tell(scene: Scene, room: Path) -> None:
     _write(scene, room)
     secrets = {name: _secret(scene, name) for name in MEMBERS}
     _extracts(scene, room, secrets)
-    before = Run.objects.count()
     _sent(scene, room, secrets)
-    _run(scene, before)
+    _run(scene)
     _found(scene)
     _hunt(scene, room, secrets[HUNTER])
 
@@ -122,10 +122,15 @@ def _sent(scene: Scene, room: Path, secrets: Mapping[str, str]) -> None:
     )
 
 
-def _run(scene: Scene, before: int) -> None:
-    """The worker of the pool looks once a minute; whoever cannot wait looks at the rows grow."""
-    _until(lambda: Run.objects.count() > before)
-    run = Run.objects.order_by("-number").first()
+def _whole() -> QuerySet[Run]:
+    """Runs that read what all four have sent; one may have begun before."""
+    return Run.objects.filter(extracts__gte=len(MEMBERS)).order_by("-number")
+
+
+def _run(scene: Scene) -> None:
+    """The worker of the pool looks once a minute."""
+    _until(_whole().exists)
+    run = _whole().first()
     if run is None:
         scene.item("run", "The pool has not run yet; its worker looks each minute.")
         return
