@@ -69,6 +69,7 @@ NOT_THEIRS = {
     "GET /api/recalls/{recall_id}/",
     "POST /api/recalls/received/{release_id}/",
     "POST /api/feedback/tasks/{task_id}/",
+    "POST /api/extracts/",  # no generated body is an extract
 }
 SEEN: dict[str, set[int]] = {}
 

@@ -222,7 +222,7 @@ def test_a_nudge_reaches_its_queue_and_no_other(broker: str) -> None:
     added = {name: valkey.llen(name) - before[name] for name in QUEUES}
     valkey.delete("mail")
     valkey.close()
-    assert added == {"quick": 0, "render": 0, "deliver": 0, "mail": 1}
+    assert added == {**dict.fromkeys(QUEUES, 0), "mail": 1}
 
 
 def test_a_broker_that_is_away_costs_a_line_and_little_time(room: Path) -> None:
