@@ -68,7 +68,6 @@ EXTRAS = {
     "pyarrow": "pool",
     "scipy": "pool",
     "sigma": "pool",
-    "rensa": "extract",
     "chdb": "clickhouse",
     "pyspark": "spark",
 }

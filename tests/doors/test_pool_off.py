@@ -17,7 +17,7 @@ from tests.running import Running, wait_for
 from tests.shell import sharing
 
 EXTRAS = (
-    *("duckdb", "ibis", "sqlglot", "pyarrow", "scipy", "numpy", "pandas", "sigma", "rensa"),
+    *("duckdb", "ibis", "sqlglot", "pyarrow", "scipy", "numpy", "pandas", "sigma"),
     *("chdb", "pyspark", "py4j"),
 )
 # As if they were not installed, in every process of ours that Python starts.

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 
 from django.core.management.base import CommandError
@@ -36,8 +35,8 @@ _ROOT = Path(__file__).resolve().parents[3]
 def tell(scene: Scene, room: Path) -> None:
     """From four logs to findings that none of the four could make alone, and back to accounts."""
     scene.head("The pool: what each member sees a part of")
-    if not pool.is_on() or find_spec("rensa") is None:
-        scene.item("off", "The extras `pool` and `extract` are not installed here.")
+    if not pool.is_on():
+        scene.item("off", "The extra `pool` is not installed here.")
         return
     if _whole().exists():
         scene.item(
