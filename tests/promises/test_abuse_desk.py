@@ -40,6 +40,7 @@ MARK = "zqxmarker"
 # What a spreadsheet computes, a browser runs, and a terminal or a page reads backwards.
 FORMULA = '=HYPERLINK("https://evil.example","x")'
 IMAGE = "<img src=x onerror=alert(1)>"
+DIGEST = re.compile(r"[0-9A-Za-z+/]{43}=")  # 32 octets in base64
 TURNED = "\u202egnp.exe\u2066\u200f\u0007\u0085"
 Answer = tuple[int, dict[str, str], bytes]
 
@@ -461,7 +462,8 @@ def inert(page: str, where: str) -> None:
         "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f\u0085\x7f"
     ), where
     for line in page.splitlines():  # a file of values would be opened by a spreadsheet
-        assert not line.startswith(("=HYPERLINK", "+", "@")), where
+        if not DIGEST.fullmatch(line):  # of a checkpoint or a proof: one in 64 begins so
+            assert not line.startswith(("=HYPERLINK", "+", "@")), where
 
 
 def test_a24_an_opened_ledger_entry_keeps_its_bytes_and_shows_no_turned_text(stage: Stage) -> None:
