@@ -48,7 +48,7 @@ def running(*, memory: int, threads: int, folder: Path | None) -> Iterator["Duck
         if not room:
             connection.execute("SET enable_external_access = false")
         connection.execute("SET lock_configuration = true")
-        yield Duck(connection)
+        yield Duck(connection, lends=not room)
     finally:
         connection.close()
         if room:
@@ -60,12 +60,16 @@ class Duck:
 
     name = "duckdb"
 
-    def __init__(self, connection: Any) -> None:  # noqa: ANN401 - of DuckDB
+    def __init__(self, connection: Any, *, lends: bool) -> None:  # noqa: ANN401 - of DuckDB
         self._connection = connection
+        self._lends = lends
         self._tables: dict[str, Table] = {}
 
     def load(self, name: str, rows: Arrow, types: Types) -> Table:
-        """Take an Arrow table under this name."""
+        """Take an Arrow table under this name; in memory it is read where it lies."""
+        if self._lends:
+            self._connection.register(name, typed(rows, types, name))
+            return self._known(name, schema_of(types))
         self._connection.register("given", typed(rows, types, name))
         self._execute(f"CREATE OR REPLACE TABLE {quoted(name)} AS FROM given")
         self._connection.unregister("given")
