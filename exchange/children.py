@@ -5,12 +5,14 @@ stdin and writes its answer to stdout; what it says on stderr is thrown away unr
 hold content. A child that fails is a refusal with a stable code, and says nothing else.
 """
 
+import fcntl
 import json
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TypeVar
@@ -22,6 +24,7 @@ T = TypeVar("T")
 _ROOT = Path(__file__).resolve().parents[1]
 _REFUSED = 3  # the status of a child that judged its input, and refused it
 _PIECE = 1 << 16
+_PIPE = 1 << 20
 
 # In isolated mode, so that neither a folder nor a variable of whoever started us is read. What is
 # allocated is RLIMIT_DATA; libraries reserve far more addresses than they use, hence the distance
@@ -98,6 +101,38 @@ def stream(
     return _piped(module, feed, take, bounds)[0]
 
 
+def ask(module: str, feed: Callable[[IO[bytes]], None], bounds: Bounds, *, most: int) -> bytes:
+    """What a child answers that this thread feeds, for it has the database's connection.
+
+    At most so many octets; nothing, where the child came to no good end or would say more.
+    """
+    found = bytearray()
+    with _started(module, bounds) as child:
+
+        def take() -> None:
+            while piece := child.source.read(_PIECE):
+                found.extend(piece)
+                if len(found) > most:
+                    child.kill()
+
+        with suppress(OSError):  # of a system without pipes of this size
+            fcntl.fcntl(child.sink, fcntl.F_SETPIPE_SZ, _PIPE)
+        taker = threading.Thread(target=take, daemon=True)
+        taker.start()
+        is_fed = False
+        try:
+            # A child that ended before its input did has said all that it says.
+            with suppress(BrokenPipeError), child.sink:
+                feed(child.sink)
+            is_fed = True
+        finally:
+            if not is_fed:
+                child.kill()
+            taker.join()
+            status = child.end()
+    return bytes(found) if status == 0 and len(found) <= most else b""
+
+
 def answer(work: Callable[[bytes], bytes]) -> None:
     """The program of a child: all of its input is read, judged or worked on, and answered."""
     out = sys.stdout.buffer
@@ -120,6 +155,44 @@ def _piped(
 
     Beside what was taken the status it ended with, none where it ran out of time.
     """
+    with _started(module, bounds) as child:
+        feeder = threading.Thread(target=_feed, args=(feed, child.sink), daemon=True)
+        feeder.start()
+        is_read = False
+        try:
+            taken = take(child.source)
+            is_read = not child.source.read(1)
+        finally:
+            if not is_read:
+                child.kill()  # nobody reads what it would still say
+            status = child.end()
+            feeder.join()
+    return taken, status
+
+
+@dataclass(frozen=True, slots=True)
+class _Child:
+    """A child that was started, and both of its pipes."""
+
+    process: subprocess.Popen[bytes]
+    sink: IO[bytes]
+    source: IO[bytes]
+    timer: threading.Timer
+    late: threading.Event
+
+    def kill(self) -> None:
+        """It says no more."""
+        self.process.kill()
+
+    def end(self) -> int | None:
+        """The status it ended with, none where it ran out of time."""
+        status = self.process.wait()
+        self.timer.cancel()
+        return None if self.late.is_set() or status == -signal.SIGXCPU else status
+
+
+@contextmanager
+def _started(module: str, bounds: Bounds) -> Iterator[_Child]:
     bounds_given = (str(bounds.memory), str(bounds.seconds))
     argv = (sys.executable, "-I", "-B", "-c", _START, str(_ROOT), module, *bounds_given)
     late = threading.Event()
@@ -130,30 +203,20 @@ def _piped(
         stderr=subprocess.DEVNULL,
         env=ENVIRONMENT,
         cwd="/",
-    ) as child:
-        if child.stdin is None or child.stdout is None:
+    ) as process:
+        if process.stdin is None or process.stdout is None:
             raise RuntimeError("a child without pipes")
 
         def end() -> None:
             late.set()
-            child.kill()
+            process.kill()
 
         timer = threading.Timer(bounds.seconds, end)
-        feeder = threading.Thread(target=_feed, args=(feed, child.stdin), daemon=True)
         timer.start()
-        feeder.start()
-        is_read = False
         try:
-            taken = take(child.stdout)
-            is_read = not child.stdout.read(1)
+            yield _Child(process, process.stdin, process.stdout, timer, late)
         finally:
-            if not is_read:
-                child.kill()  # nobody reads what it would still say
-            status = child.wait()
             timer.cancel()
-            feeder.join()
-    is_late = late.is_set() or status == -signal.SIGXCPU
-    return taken, None if is_late else status
 
 
 def _feed(feed: Callable[[IO[bytes]], None], sink: IO[bytes]) -> None:

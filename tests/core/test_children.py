@@ -1,10 +1,14 @@
 """A child: it gets its input and nothing else, and a bad end of it is one clear refusal."""
 
+import threading
+import time
 from pathlib import Path
+from typing import IO
 
 import pytest
 
 from exchange import children
+from exchange.children import Bounds
 from exchange.proof.refused import Refused
 
 
@@ -71,3 +75,49 @@ def test_an_answer_has_its_most() -> None:
     with pytest.raises(Refused) as caught:
         run(b"talk 1001", most=1_000)
     assert caught.value.code == "child.size"
+
+
+# --- a child that is fed by who asks it -----------------------------------------------------------
+
+
+def ask(*pieces: bytes, seconds: int = 20, most: int = 64 << 20) -> bytes:
+    def feed(sink: IO[bytes]) -> None:
+        assert threading.current_thread() is threading.main_thread()
+        for piece in pieces:
+            sink.write(piece)
+
+    return children.ask("tests.child", feed, Bounds(200 << 20, seconds), most=most)
+
+
+def test_a_child_that_is_fed_piece_by_piece_answers_once_it_has_all() -> None:
+    piece = b"0123456789abcdef" * (1 << 16)
+    assert ask(b"echo ", piece, piece, piece) == piece * 3
+
+
+@pytest.mark.parametrize(
+    ("given", "seconds", "most"),
+    [(b"refuse", 20, 99), (b"fail x", 20, 99), (b"sleep", 1, 99), (b"talk 1001", 20, 1_000)],
+)
+def test_a_child_of_no_good_end_says_nothing(given: bytes, seconds: int, most: int) -> None:
+    assert ask(given, seconds=seconds, most=most) == b""
+
+
+def test_a_child_that_is_killed_while_it_is_fed_ends_the_feeding() -> None:
+    """It reads nothing, and more is written than a pipe holds."""
+    begun = time.monotonic()
+
+    def feed(sink: IO[bytes]) -> None:
+        while True:
+            sink.write(b"x" * (1 << 20))
+
+    assert children.ask("tests.deaf", feed, Bounds(200 << 20, 1), most=99) == b""
+    assert time.monotonic() - begun < 30
+
+
+def test_what_fails_while_a_child_is_fed_ends_the_child() -> None:
+    def feed(sink: IO[bytes]) -> None:
+        sink.write(b"echo half of it")
+        raise Refused("seal.broken", "Sealed bytes do not open.")
+
+    with pytest.raises(Refused, match="do not open"):
+        children.ask("tests.child", feed, Bounds(200 << 20, 20), most=99)
