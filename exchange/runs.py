@@ -1,7 +1,7 @@
 """Runs: the active algorithms over the pool, in a process of its own, and what comes of them.
 
 1. only if something is new: an extract, an algorithm, a dispute, or the day
-2. a child opens the seals and applies each algorithm in a process of its own (`detection.running`);
+2. a child opens the seals and applies each algorithm in a process of its own (`detection.opening`);
    it is given the key of each day through its pipe, and has nothing else
 3. an algorithm that failed is suspended, the others go on
 4. what is found is contributed, or becomes its member's draft
@@ -37,9 +37,10 @@ from exchange.proof.refused import Forbidden, NotFound
 from exchange.telemetry import count as count_one
 from members.auth import Principal
 
-MODULE = "indicators.detection.running"
+MODULE = "indicators.detection.opening"
 MEMORY = 6 << 30  # of a run's processes, each
 SECONDS = 270
+MOST_SAID = 256 << 20  # octets of its answer
 ALGORITHM_SECONDS = 30
 ALGORITHM_MEMORY = 2 << 30  # beyond what the rows take
 LISTED = 20
@@ -222,16 +223,13 @@ def _key_of(key: bytes) -> bytes:
 
 def _asked(head: dict[str, Any], *, now: datetime) -> tuple[int, dict[str, Any]]:
     """How many extracts were read, and what the child said; nothing, where it did not end well."""
-    sent = tuple(pool.inputs(now=now))
-    # Numbers of owners are of one run; their names are not: the first of its members by id.
-    owners: dict[int, str] = {}
-    for one in sent:
-        owners[one.owner] = min(owners.get(one.owner, "z"), str(one.member_id))
-    head["owners"] = {str(owner): name for owner, name in owners.items()}
+    count = 0
 
     def feed(sink: IO[bytes]) -> None:
+        nonlocal count
         _frame(sink, json.dumps(head).encode())
-        for one in sent:
+        for one in pool.inputs(now=now):
+            count += 1
             place = base64.b64encode(one.aad).decode()
             about = {"owner": one.owner, "day": one.day.isoformat(), "aad": place}
             _frame(sink, json.dumps({**about, "member": str(one.member_id)}).encode())
@@ -239,15 +237,16 @@ def _asked(head: dict[str, Any], *, now: datetime) -> tuple[int, dict[str, Any]]
             _frame(sink, one.sealed)
         _frame(sink, b"")
 
-    said = children.stream(MODULE, feed, lambda source: source.read(), Bounds(MEMORY, SECONDS))
+    said = children.ask(MODULE, feed, Bounds(MEMORY, SECONDS), most=MOST_SAID)
     try:
-        return len(sent), dict(json.loads(said))
+        return count, dict(json.loads(said))
     except ValueError:
-        return len(sent), {}
+        return count, {}
 
 
 def _frame(sink: IO[bytes], octets: bytes) -> None:
-    sink.write(len(octets).to_bytes(_LENGTH) + octets)
+    sink.write(len(octets).to_bytes(_LENGTH))
+    sink.write(octets)
 
 
 # --- what comes of it ----------------------------------------------------------------------------

@@ -24,7 +24,6 @@ from exchange.pool import kept
 from exchange.proof.refused import Forbidden, NotFound, Refused
 from exchange.telemetry import count as count_one
 from indicators.detection import manifest, parquet, rules, sealing, taking
-from indicators.detection.values import Manifest
 from members.auth import Principal
 from members.models import Member
 
@@ -134,13 +133,13 @@ def _take(principal: Principal, member: Member, parts: Parts, *, now: datetime) 
     if (before := same.first()) is not None:  # 3
         return as_sent(before)
     try:
-        said = _judged(row, parts, every, now=now)
+        day, packed = _judged(row, parts, every, now=now)
     except Refused as refused:
         row.code, row.sentence, row.place = refused.code, refused.sentence, refused.path
         row.ended_at = now
         row.save(force_insert=True)
         return refused
-    _keep(row, said.day, parts, now=now)
+    _keep(row, day, packed, now=now)
     return as_sent(row)
 
 
@@ -160,8 +159,8 @@ def _may_try(member: Member, every: int, *, now: datetime) -> bool:
     return bool(rows.update(tried=F("tried") + 1))
 
 
-def _judged(row: Extract, parts: Parts, every: int, *, now: datetime) -> Manifest:
-    """What the manifest says, of an extract that may be taken."""
+def _judged(row: Extract, parts: Parts, every: int, *, now: datetime) -> tuple[date, bytes]:
+    """The day of an extract that may be taken, and all of it in the form to be sealed."""
     today, limits = now.astimezone(UTC).date(), kept.limits()
     for name, body in (("clusters", parts[1]), ("templates", parts[2])):
         if len(body) > parquet.MOST_OCTETS[name]:
@@ -175,8 +174,8 @@ def _judged(row: Extract, parts: Parts, every: int, *, now: datetime) -> Manifes
     _must_be_time(row, said.day, every, now=now)
     _wait_for_a_place()
     feed = taking.packed(today, limits, parts)
-    children.run("indicators.detection.taking", feed, memory=MEMORY, seconds=SECONDS)  # 5
-    return said
+    taken = children.run("indicators.detection.taking", feed, memory=MEMORY, seconds=SECONDS)  # 5
+    return said.day, taken
 
 
 def _must_be_new(row: Extract, day: date) -> None:
@@ -208,7 +207,7 @@ def _wait_for_a_place() -> None:
         cursor.execute("SELECT pg_advisory_xact_lock(%s, 0)", [_LOCK])
 
 
-def _keep(row: Extract, day: date, parts: Parts, *, now: datetime) -> None:  # 6
+def _keep(row: Extract, day: date, packed: bytes, *, now: datetime) -> None:  # 6
     """Sealed in the place of that day's, and fixed in the ledger by its digests."""
     member = row.member
     before = Extract.objects.filter(member=member, day=day, state=Extract.State.TAKEN)
@@ -218,7 +217,7 @@ def _keep(row: Extract, day: date, parts: Parts, *, now: datetime) -> None:  # 6
     row.state = Extract.State.TAKEN
     row.save(force_insert=True)
     key, place = token_bytes(sealing.KEY), kept.aad(member.id, day, row.id)
-    sealed = sealing.seal(key, token_bytes(sealing.NONCE), taking.framed(parts), aad=place)
+    sealed = sealing.seal(key, token_bytes(sealing.NONCE), packed, aad=place)
     wrapped = sealing.wrap(settings.POOL_PUBLIC_KEY, key, aad=place)
     SealedExtract.objects.bulk_create(
         [SealedExtract(extract=row, member=member, day=day, sealed=sealed)]

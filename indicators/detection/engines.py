@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import ibis
+
 from exchange.proof.refused import Refused
-from indicators.detection.arrow import Arrow, Table, Types
+from indicators.detection.arrow import Arrow, Table, Types, compiled, in_order
 
 MEMORY = 1 << 30
 THREADS = 2
@@ -57,6 +59,13 @@ def connect(name: str = "duckdb", limits: Limits | None = None) -> Iterator[Engi
     starter = _starter(name)
     with starter(memory=given.memory, threads=given.threads, folder=given.folder) as engine:
         yield engine
+
+
+def ready(name: str) -> None:
+    """Load what an engine's first query loads: so processes that are forked find it there."""
+    _starter(name)
+    asked = ibis.table({"unit": "int64"}, name="asked")
+    compiled(in_order(asked.filter(asked.unit > 0), ["unit"]), name)
 
 
 def number(engine: Engine, expression: Any) -> int:  # noqa: ANN401 - a scalar of Ibis

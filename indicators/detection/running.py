@@ -1,27 +1,17 @@
-"""The child of a run: opens the seals, applies each algorithm in a process of its own, answers.
-
-What is opened is in the memory of this process and of those that it forks, and nowhere else: no
-file can be written here, and of the rows nothing is answered but what a finding says.
-
-stdin    frames (8 octets of length, then the octets): the head, then for each extract its own
-         head, the key of its day, and the sealed bytes; an empty frame ends it
-stdout   one JSON text
-"""
+"""A run, in its child: applies each algorithm in a process of its own, and answers (`opening`)."""
 
 import base64
-import json
 import os
 import resource
 import select
 import signal
-import sys
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
-from datetime import date
+from dataclasses import asdict, dataclass, field
 from functools import partial
-from typing import IO, Any
+from typing import Any
 
 import pyarrow as pa
 
@@ -32,20 +22,18 @@ from indicators.detection import (
     document,
     engines,
     known,
-    manifest,
     sealing,
     sent,
-    taking,
 )
 from indicators.detection.applying import Pairs, Said
 from indicators.detection.document import Algorithm
 from indicators.detection.engines import Limits
-from indicators.detection.sent import Columns, Sent
+from indicators.detection.packing import Opened
+from indicators.detection.sent import Columns
 from indicators.detection.values import Finding
 
-MODULE = "indicators.detection.running"
-LENGTH = 8
 _THREADS = 2
+_AT_ONCE = 2
 _BROKEN, _MEMORY, _REFUSED = 3, 4, 5
 _TROUBLES = {_BROKEN: "broken", _MEMORY: "memory", _REFUSED: "refused"}
 _PIECE = 1 << 20
@@ -65,35 +53,6 @@ class Failed(Exception):
     """An algorithm came to no end; its one argument is a word of ours."""
 
 
-def main() -> None:
-    """One run."""
-    source, out = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
-    # What libraries print is no part of the answer: an engine shows how far it is on a long query.
-    os.dup2(2, 1)
-    head = json.loads(next(frames(source)))
-    columns = sent.read(_opened(source, head["epoch"]), threads=_THREADS)
-    out.write(json.dumps(_worked(head, columns)).encode())
-    out.flush()
-
-
-def frames(source: IO[bytes]) -> Iterator[bytes]:
-    """The frames of a stream, up to the empty one."""
-    while size := int.from_bytes(source.read(LENGTH)):
-        yield source.read(size)
-
-
-def _opened(source: IO[bytes], epoch: str) -> Iterator[Sent]:
-    """The extracts of this quarter: tokens and bands of another meet none of it."""
-    rest = frames(source)
-    for text in rest:
-        head, key, sealed = json.loads(text), next(rest), next(rest)
-        opened = sealing.open_seal(key, sealed, aad=base64.b64decode(head["aad"]))
-        said, clusters, templates = taking.unframed(opened)
-        if manifest.read(said).key_epoch == epoch:
-            day = date.fromisoformat(head["day"])
-            yield Sent(head["owner"], day, clusters, templates, head["member"])
-
-
 def _parsed(head: Mapping[str, Any]) -> tuple[list[Algorithm], dict[str, str]]:
     """The algorithms in force, and those that cannot be read."""
     found, failed = [], {}
@@ -105,18 +64,15 @@ def _parsed(head: Mapping[str, Any]) -> tuple[list[Algorithm], dict[str, str]]:
     return found, failed
 
 
-def _worked(head: Mapping[str, Any], columns: Columns) -> dict[str, Any]:
+def worked(head: Mapping[str, Any], opened: Opened) -> dict[str, Any]:
+    """What a run says, of the extracts that were opened."""
+    columns = sent.read(opened.sent)
     bound = Bound(head["seconds"], head["memory"])
     algorithms, failed = _parsed(head)
-    ran: list[Said] = []
-    for one in applying.in_order(algorithms):
-        groups = None if applying.is_tie(one) else applying.group_table(ran)
-        try:
-            ran.append((one, _bounded(partial(_pairs, columns, one, groups), bound)))
-        except Failed as fault:
-            failed[one.digest] = str(fault)
+    ran, fell = _ran(columns, algorithms, bound)
+    failed |= fell
     key = base64.b64decode(head["key"])
-    names = known.Names(key, {int(n): name for n, name in head["owners"].items()})
+    names = known.Names(key, opened.owners)
     before = {name: _remembered(key, name, sealed) for name, sealed in head["before"].items()}
     anchors = frozenset().union(*(before[name].anchors for name in head["disputed"]))
     found = applying.concluded(
@@ -142,6 +98,25 @@ def _worked(head: Mapping[str, Any], columns: Columns) -> dict[str, Any]:
     }
 
 
+def _ran(
+    columns: Columns, algorithms: Sequence[Algorithm], bound: Bound
+) -> tuple[list[Said], dict[str, str]]:
+    """What the algorithms say, and why some of them say nothing: first what ties, then the rest."""
+    ran: list[Said] = []
+    failed: dict[str, str] = {}
+    chosen = applying.in_order(algorithms)
+    for is_tie in (True, False):
+        some = [one for one in chosen if applying.is_tie(one) is is_tie]
+        groups = None if is_tie else applying.group_table(ran)
+        works = [partial(_pairs, columns, one, groups) for one in some]
+        for one, made in zip(some, forked_each(works, bound), strict=True):
+            if isinstance(made, Failed):
+                failed[one.digest] = str(made)
+            else:
+                ran.append((one, _read(made)))
+    return ran, failed
+
+
 # --- one algorithm -------------------------------------------------------------------------------
 
 
@@ -163,42 +138,87 @@ def _engine_memory() -> int:
     return max(64 << 20, (resource.getrlimit(resource.RLIMIT_DATA)[0] - _data()) * 7 // 10)
 
 
-def _bounded(work: Callable[[], bytes], bound: Bound) -> Pairs:
-    """What an algorithm says, worked out in a process of its own, within its time and memory."""
-    with pa.ipc.open_stream(pa.py_buffer(forked(work, bound))) as stream:
-        made = stream.read_all()
-    units, keys = made.column("unit").to_pylist(), made.column("key").to_pylist()
+def _read(made: bytes) -> Pairs:
+    """What an algorithm said."""
+    with pa.ipc.open_stream(pa.py_buffer(made)) as stream:
+        table = stream.read_all()
+    units, keys = table.column("unit").to_pylist(), table.column("key").to_pylist()
     return tuple(zip(units, keys, strict=True))
 
 
 def forked(work: Callable[[], bytes], bound: Bound) -> bytes:
     """The answer of a piece of work in a process of its own; Failed, with why it has none."""
+    (made,) = forked_each([work], bound)
+    if isinstance(made, Failed):
+        raise made
+    return made
+
+
+def forked_each(works: Sequence[Callable[[], bytes]], bound: Bound) -> list[bytes | Failed]:
+    """The answers of pieces of work, each in a process of its own, a few of them at a time."""
+    made: dict[int, bytes | Failed] = {}
+    waiting = deque(enumerate(works))
+    running: dict[int, _Forked] = {}  # by pipe
+    try:
+        while waiting or running:
+            while waiting and len(running) < _AT_ONCE:
+                number, work = waiting.popleft()
+                one = _fork(number, work, bound)
+                running[one.pipe] = one
+            soonest = min(one.limit for one in running.values())
+            wait = max(0.0, soonest - time.monotonic())
+            for pipe in select.select(list(running), [], [], wait)[0]:
+                if not running[pipe].reads():
+                    one = running.pop(pipe)
+                    made[one.number] = one.end(is_late=False)
+            for one in [one for one in running.values() if one.limit <= time.monotonic()]:
+                made[one.number] = running.pop(one.pipe).end(is_late=True)
+    finally:
+        for one in running.values():
+            one.end(is_late=True)
+    return [made[number] for number in range(len(works))]
+
+
+@dataclass(slots=True)
+class _Forked:
+    """A process that was forked, and what it said so far."""
+
+    number: int
+    pid: int
+    pipe: int
+    limit: float
+    said: bytearray = field(default_factory=bytearray)
+
+    def reads(self) -> bool:
+        """Whether it said more."""
+        piece = os.read(self.pipe, _PIECE)
+        self.said += piece
+        return bool(piece)
+
+    def end(self, *, is_late: bool) -> bytes | Failed:
+        """Its answer, or why it has none."""
+        os.close(self.pipe)
+        with suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGKILL)
+        _, status = os.waitpid(self.pid, 0)
+        if is_late:
+            return Failed("time")
+        # It is killed above once its pipe has ended: a whole answer ends with a mark.
+        if self.said[-1:] == b".":
+            return bytes(self.said[:-1])
+        code = os.waitstatus_to_exitcode(status)
+        other = "time" if code == -signal.SIGXCPU else "memory"
+        return Failed(_TROUBLES.get(int(self.said[-1]) if self.said else 0, other))
+
+
+def _fork(number: int, work: Callable[[], bytes], bound: Bound) -> _Forked:
     ours, theirs = os.pipe()
     pid = os.fork()
     if pid == 0:
         os.close(ours)
         _end(work, theirs, bound)
     os.close(theirs)
-    found = bytearray()
-    limit = time.monotonic() + bound.seconds
-    try:
-        while select.select([ours], [], [], max(0.0, limit - time.monotonic()))[0]:
-            piece = os.read(ours, _PIECE)
-            if not piece:
-                break
-            found += piece
-        else:
-            raise Failed("time")
-    finally:
-        os.close(ours)
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-        _, status = os.waitpid(pid, 0)
-    code = os.waitstatus_to_exitcode(status)
-    # It is killed above once its pipe has ended: a whole answer ends with a mark.
-    if found[-1:] == b".":
-        return bytes(found[:-1])
-    raise Failed(_TROUBLES.get(int(found[-1]) if found else 0, "time" if code == -24 else "memory"))
+    return _Forked(number, pid, ours, time.monotonic() + bound.seconds)
 
 
 def _end(work: Callable[[], bytes], sink: int, bound: Bound) -> None:
@@ -242,7 +262,7 @@ def _tried(wish: Mapping[str, Any], columns: Columns, bound: Bound) -> dict[str,
     """A dry run: three buckets, and nothing else."""
     try:
         algorithm = document.parse(wish["text"].encode())
-        pairs = _bounded(partial(_pairs, columns, algorithm, None), bound)
+        pairs = _read(forked(partial(_pairs, columns, algorithm, None), bound))
         hits = int(forked(partial(_look_alikes, algorithm), bound))
     except Failed as fault:
         return {"id": wish["id"], "trouble": str(fault)}
@@ -312,7 +332,3 @@ def _said(finding: Finding) -> dict[str, Any]:
         "last_day": finding.last_day.isoformat(),
         "templates": [asdict(one) for one in finding.templates],
     }
-
-
-if __name__ == "__main__":
-    main()

@@ -13,6 +13,7 @@ from exchange.proof.refused import Refused
 
 KEY = 32
 NONCE = 12
+_TAG = 16
 _SUITE = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
 
 
@@ -25,6 +26,19 @@ def open_seal(key: bytes, sealed: bytes, *, aad: bytes) -> bytes:
     """The plaintext; Refused when key, place or bytes are not those that were sealed."""
     try:
         return AESGCM(key).decrypt(sealed[:NONCE], sealed[NONCE:], aad)
+    except (InvalidTag, ValueError):
+        raise _broken() from None
+
+
+def length(sealed: int) -> int:
+    """How many octets so many sealed ones hold."""
+    return sealed - NONCE - _TAG
+
+
+def open_into(key: bytes, sealed: memoryview, place: memoryview, *, aad: bytes) -> None:
+    """The same as `open_seal`, written in its place."""
+    try:
+        AESGCM(key).decrypt_into(sealed[:NONCE], sealed[NONCE:], aad, place)
     except (InvalidTag, ValueError):
         raise _broken() from None
 

@@ -2,72 +2,60 @@
 
 Nearly all that is in the pool ties to nothing: dummies, and groups that one member alone knows. A
 token, or a band of a template, that a single row holds is left out before an engine sees it, unless
-a rule asks for just that, and a row becomes a value only when something ties it. Bands are numbers
-from the moment at which a file is read: as texts they would take most of the memory of a run. What
-is left is the same, whatever the order.
+a rule asks for just that, and a row becomes a value only when something ties it. Tokens and bands
+stay the octets that were sealed, where they lie: only what is shared becomes text. What is left is
+the same, whatever the order.
 """
 
-from collections import Counter, defaultdict, deque
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date
-from hashlib import sha256
+from itertools import chain
 from typing import Any
 
 import numpy
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from indicators.detection import run, schema
+from indicators.detection import packing, run, schema
+from indicators.detection.packing import Packed, Sent
 from indicators.detection.tables import POOL
-from indicators.detection.values import ClusterRow, Pooled, TemplateRow
+from indicators.detection.values import Pooled
 
 Array = Any
 np: Any = numpy  # its own types say little of arrays
 Arrow = Any  # of pyarrow
-_TOKEN, _CLIENT, _BAND, _CLUSTER = 64, 32, 16, 16  # hex digits
 _MOST_EGRESS = 8  # addresses that the scorecard counts
 _ODD = np.uint64(0x9E3779B97F4A7C15)
 _BITS = 20
+_HIGH = np.uint64(64 - _BITS)
 _AT_ONCE = 1 << 20
-_LOW, _ONES = np.uint64(0x0F0F0F0F0F0F0F0F), np.uint64(0x0101010101010101)
-_PAIRS = tuple(
-    (np.uint64(shift), np.uint64(mask))
-    for shift, mask in (
-        (4, 0x00FF00FF00FF00FF),
-        (8, 0x0000FFFF0000FFFF),
-        (16, 0x00000000FFFFFFFF),
-    )
-)
+_WIDE = {**dict.fromkeys(schema.KINDS, packing.TOKEN), "client": packing.CLIENT}  # octets
 _TYPES = {"int64": pa.int64(), "string": pa.string(), "date": pa.date32()}
 BANDS = "bands"
+_EPOCH = date(1970, 1, 1).toordinal()
 _TAGS = {"capabilities": "capability", "methods": "method", "surface": "surface"}
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
-    """One member's day as it was sent: two Parquet files that were checked when they came in."""
-
-    member: int  # affiliates are one
-    day: date
-    clusters: bytes
-    templates: bytes
-    source: str = ""  # whose of the affiliates it is
-
-
-@dataclass(frozen=True, slots=True)
 class _Piece:
-    """One extract as it was read."""
+    """One extract as it was read: its columns where they lie."""
 
     member: int
     day: date
     source: str
-    digest: bytes
-    clusters: Arrow
-    templates: Arrow  # but for their bands
-    bands: Array  # of each template, as numbers
+    packed: Packed
+    facts: Mapping[str, Array]  # of its rows
+    forms: Mapping[str, Array]  # of its templates
+    bands: Array  # a row for each template
+
+    def __len__(self) -> int:
+        return self.packed.rows
+
+    def of(self, name: str, kind: str) -> Array:
+        """A column as numbers."""
+        return np.frombuffer(self.packed.sections[name], kind)
 
 
 @dataclass(slots=True)
@@ -127,9 +115,7 @@ class Columns(run.Rows):
             if "egress" in kinds:
                 kept = kept.filter(pc.not_equal(kept["token"], ""))
             group = self._rows.group
-            lone = {
-                kind: _lone(kind, self._listed[kind], group, self._shared[kind]) for kind in kinds
-            }
+            lone = {kind: _lone(kind, self._listed[kind], group) for kind in kinds}
             found["row_token"] = pa.concat_tables([kept, _tokens(lone).cast(kept.schema)])
         if BANDS in names:
             shared = found["template_band"]
@@ -147,7 +133,7 @@ class Columns(run.Rows):
         newest: dict[int, Pooled] = {}
         for piece in np.unique(of):
             mine = of == piece
-            made = _rows(self._pieces[piece], raw[mine] - self._rows.first[piece])
+            made = _made(self._pieces[piece], raw[mine] - self._rows.first[piece])
             newest |= dict(zip(missing[mine].tolist(), made, strict=True))
             source = self._pieces[piece].source
             self._sources |= {(one.member, one.row.cluster): source for one in made}
@@ -182,99 +168,61 @@ def _gathered(rows: Array, values: Arrow) -> dict[int, tuple[str, ...]]:
     return {row: tuple(sorted(many)) for row, many in found.items()}
 
 
-def _rows(piece: _Piece, numbers: Array) -> list[Pooled]:
-    rows = piece.clusters.take(pa.array(numbers)).to_pylist()
-    wanted = sorted({one for row in rows for one in row["templates"]})
-    told = piece.templates.take(pa.array(wanted, pa.int64())).to_pylist()
-    templates = {
-        number: TemplateRow(**_plain(row), bands=tuple(map(_hex, piece.bands[number].tolist())))
-        for number, row in zip(wanted, told, strict=True)
-    }
+def _made(piece: _Piece, numbers: Array) -> list[Pooled]:
+    rows = [piece.packed.row(number) for number in numbers.tolist()]
+    used = {number for row in rows for number in row.templates}
+    templates = {number: piece.packed.template(number) for number in used}
     return [
-        Pooled(
-            piece.member,
-            piece.day,
-            ClusterRow(**_plain(row)),
-            tuple(templates[one] for one in row["templates"]),
-        )
+        Pooled(piece.member, piece.day, row, tuple(templates[one] for one in row.templates))
         for row in rows
     ]
 
 
-def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: tuple(one) if isinstance(one, list) else one for name, one in row.items()}
-
-
-def read(sent: Iterable[Sent], *, threads: int = 2) -> Columns:
+def read(sent: Iterable[Sent]) -> Columns:
     """All extracts as tables.POOL and the rows behind them."""
-    # 1. the files, each let go when it is read   2. rows of one group on several days are one row
-    # 3. its newest facts                         4. its tokens, where another row holds them too
+    # 1. where each column is   2. rows of one group on several days are one row
+    # 3. its newest facts       4. its tokens, where another row holds them too
     # 5. templates, and their bands, where another template has them too
-    pieces = _pieces(sent, threads)  # 1
-    if not any(len(one.clusters) for one in pieces):
+    pieces = sorted(map(_piece, sent), key=lambda one: (one.member, one.day, one.source))  # 1
+    if not any(map(len, pieces)):
         return _nothing()
     rows = _Rows.of(pieces)  # 2
-    made: dict[str, Arrow] = {"cluster_row": _facts(rows)}  # 3
-    listed = {kind: _Listed.of(pieces, kind, _TOKEN) for kind in schema.KINDS}  # 4
-    shared = {kind: _shared(one, rows.group) for kind, one in listed.items()}
+    made: dict[str, Arrow] = {"cluster_row": _facts(rows, pieces)}  # 3
+    listed = {kind: _Listed.of(pieces, kind) for kind in (*schema.KINDS, "client")}  # 4
+    shared = {kind: _shared(listed[kind], rows.group) for kind in schema.KINDS}
     others = {"egress": _others(listed["egress"], rows, shared["egress"])}
     made["row_token"] = _tokens(shared, others)
-    client = _Listed.of(pieces, "client", _CLIENT)
-    own, place = _distinct(rows.group[client.parents], client.keys)
+    client = listed["client"]
+    own, place = _distinct(rows.group[client.parents], client.keys, rows.is_many)
     made["row_client"] = pa.table({"row": own, "client": client.texts(place)})
-    made["row_tag"] = pa.concat_tables([_tags(rows, name) for name in _TAGS])
+    made["row_tag"] = pa.concat_tables([_tags(rows, pieces, name) for name in packing.WORDS])
     made |= _of_templates(rows, pieces)  # 5
     tables = {name: made[name].cast(_schema(name)) for name in POOL}
-    return Columns(
-        tables=tables,
-        _pieces=pieces,
-        _rows=rows,
-        _listed={**listed, "client": client},
-        _shared=shared,
-    )
+    return Columns(tables=tables, _pieces=pieces, _rows=rows, _listed=listed, _shared=shared)
 
 
 def _nothing() -> Columns:
     """A pool in which nothing is."""
     none = np.empty(0, np.int64)
-    rows = _Rows(pa.table({}), np.zeros(1, np.int64), none, none, none, none, none, ())
+    rows = _Rows(np.zeros(1, np.int64), none, none, none, none, none, none, none == 0, none)
     tables = {name: _schema(name).empty_table() for name in POOL}
     return Columns(tables=tables, _pieces=(), _rows=rows, _listed={}, _shared={})
 
 
-def _pieces(sent: Iterable[Sent], threads: int) -> list[_Piece]:
-    """Read side by side; of those that wait to be read there are a few at a time."""
-    found: list[_Piece] = []
-    waiting: deque[Future[_Piece]] = deque()
-    with ThreadPoolExecutor(threads) as pool:
-        for one in sent:
-            waiting.append(pool.submit(_read, one))
-            if len(waiting) > 4 * threads:
-                found.append(waiting.popleft().result())
-        found += [one.result() for one in waiting]
-    found.sort(key=lambda one: (one.member, one.day, one.digest))
-    # In one place, of which each piece has its part: so they are in memory once.
-    bands = np.concatenate([np.empty((0, schema.BANDS), np.uint64), *(one.bands for one in found)])
-    first = np.cumsum([0, *(len(one.bands) for one in found)])
-    return [replace(one, bands=bands[first[n] : first[n + 1]]) for n, one in enumerate(found)]
-
-
-def _read(sent: Sent) -> _Piece:
-    clusters, templates = _table(sent.clusters), _table(sent.templates)
-    _, values = _flat(templates.column(BANDS))
+def _piece(sent: Sent) -> _Piece:
+    packed = Packed.of(sent.body)
+    sections = packed.sections
+    facts = np.frombuffer(sections["facts"], np.uint8).reshape(len(packing.FACTS), packed.rows)
+    forms = np.frombuffer(sections["forms"], np.uint8).reshape(-1, packed.templates)
     return _Piece(
         member=sent.member,
         day=sent.day,
         source=sent.source,
-        digest=sha256(sent.clusters).digest(),
-        clusters=clusters,
-        templates=templates.drop_columns([BANDS]),
-        bands=_number(_fixed(values, _BAND)).reshape(-1, schema.BANDS),
+        packed=packed,
+        facts=dict(zip(packing.FACTS, facts, strict=True)),
+        forms=dict(zip(packing.FORMS, forms, strict=True)),
+        bands=np.frombuffer(sections["bands"], np.uint64).reshape(-1, schema.BANDS),
     )
-
-
-def _table(file: bytes) -> Arrow:
-    return pq.ParquetFile(pa.BufferReader(file)).read(use_threads=False)
 
 
 # --- rows ----------------------------------------------------------------------------------------
@@ -284,34 +232,37 @@ def _table(file: bytes) -> Arrow:
 class _Rows:
     """Raw rows, and the group that each belongs to."""
 
-    raw: Arrow  # of every column that is no list of tokens or templates
     first: Array  # raw row with which a piece begins, and the number of all
-    days_of: Array
+    cluster: Array  # of a raw row
+    order: Array  # raw rows by group, the newest of each last
     starts: Array
     group: Array  # of a raw row
     member: Array  # of a group
     newest: Array  # raw row of a group
-    days: Sequence[date]  # of a group's newest row
+    is_many: Array  # whether a group has several raw rows
+    days: Array  # ordinal of the day of a group's newest row
 
     @classmethod
     def of(cls, pieces: Sequence[_Piece]) -> "_Rows":
         """Numbered by member and by the name that a member gives its group."""
-        lists = (*schema.KINDS, "client", "templates")
-        raw = pa.concat_tables([one.clusters.drop_columns(list(lists)) for one in pieces])
-        raw = raw.combine_chunks()
-        first = np.cumsum([0, *(len(one.clusters) for one in pieces)])
-        source = np.repeat(np.arange(len(pieces)), np.diff(first))
-        members = np.array([one.member for one in pieces], np.int64)[source]
-        days = np.array([one.day.toordinal() for one in pieces], np.int64)[source]
-        key = _number(_fixed(raw.column("cluster"), _CLUSTER))
-        order = np.lexsort((_ints(raw.column("row")), days, key, members))
-        is_first = _firsts(key[order], members[order])
+        first = _firsts_of(map(len, pieces))
+        of = np.repeat(np.arange(len(pieces)), np.diff(first))
+        members = np.array([one.member for one in pieces], np.int64)[of]
+        days = np.array([one.day.toordinal() for one in pieces], np.int64)[of]
+        # Octets as the number that they write: in the order of their text.
+        cluster = np.concatenate([one.of("cluster", ">u8") for one in pieces]).astype(np.uint64)
+        own = np.arange(len(of)) - first[of]
+        order = np.lexsort((own, days, cluster, members))
+        is_first = _firsts(cluster[order], members[order])
         starts = np.flatnonzero(is_first)
         group = np.empty(len(order), np.int64)
         group[order] = np.cumsum(is_first) - 1
-        newest = order[np.append(starts[1:], len(order)) - 1]
-        told = [pieces[one].day for one in source[newest]]
-        return cls(raw, first, order, starts, group, members[newest], newest, told)
+        ends = np.append(starts[1:], len(order))
+        newest = order[ends - 1]
+        is_many = ends - starts > 1
+        return cls(
+            first, cluster, order, starts, group, members[newest], newest, is_many, days[newest]
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,52 +271,61 @@ class _Listed:
 
     parents: Array  # raw rows
     keys: Array
-    values: Sequence[Arrow]  # texts, piece by piece
+    values: Sequence[Array]  # octets, piece by piece
     first: Array
 
     @classmethod
-    def of(cls, pieces: Sequence[_Piece], name: str, width: int) -> "_Listed":
-        """Read from `clusters`."""
-        each = [_flat(one.clusters.column(name)) for one in pieces]
-        lengths = np.concatenate([lengths for lengths, _ in each])
-        values = [values for _, values in each]
-        return cls(
-            np.repeat(np.arange(len(lengths)), lengths),
-            np.concatenate([_key(_fixed(one, width)) for one in values]),
-            values,
-            np.cumsum([0, *map(len, values)]),
-        )
+    def of(cls, pieces: Sequence[_Piece], name: str) -> "_Listed":
+        """One of `packing.LISTS` that holds octets."""
+        lengths = np.concatenate([one.facts[name] for one in pieces])
+        values = [one.of(name, np.uint8).reshape(-1, _WIDE[name]) for one in pieces]
+        # Its first eight octets stand for each: whoever makes two of them alike has both already.
+        keys = np.concatenate([one.view(np.uint64)[:, 0] for one in values])
+        first = _firsts_of(map(len, values))
+        return cls(np.repeat(np.arange(len(lengths)), lengths), keys, values, first)
 
     def texts(self, place: Array) -> Arrow:
         """The texts at these places."""
-        return _texts(self.values, self.first, place)
+        order = np.argsort(place, kind="stable")
+        wanted = place[order]
+        cuts = np.searchsorted(wanted, self.first)
+        found = np.empty((len(place), self.values[0].shape[1]), np.uint8)
+        for n in np.flatnonzero(np.diff(cuts)):
+            mine = slice(cuts[n], cuts[n + 1])
+            found[order[mine]] = self.values[n][wanted[mine] - self.first[n]]
+        return _hex(found)
 
 
 def _schema(name: str) -> Arrow:
     return pa.schema([(column, _TYPES[kind]) for column, kind in POOL[name].items()])
 
 
-def _facts(rows: _Rows) -> Arrow:
-    facts = rows.raw.take(pa.array(rows.newest))
-    begun = rows.raw.column("first_day").cast(pa.int32()).to_numpy()[rows.days_of]
+def _facts(rows: _Rows, pieces: Sequence[_Piece]) -> Arrow:
+    def column(name: str) -> Array:
+        return np.concatenate([one.facts[name] for one in pieces])[rows.newest]
+
+    def numbers(name: str, kind: str) -> Array:
+        return np.concatenate([one.of(name, kind) for one in pieces])
+
+    begun = np.minimum.reduceat(numbers("first_day", "<i4")[rows.order], rows.starts)
     columns: dict[str, Any] = {
         "row": np.arange(len(rows.newest)),
         "member": rows.member,
-        "day": pa.array(rows.days, pa.date32()),
-        "cluster": facts.column("cluster"),
-        "first_day": pa.array(np.minimum.reduceat(begun, rows.starts)).cast(pa.date32()),
-        "last_day": facts.column("last_day"),
-        "flat": facts.column("flat"),
-        "start_days": facts.column("start_days"),
-        **{name: facts.column(name) for name in schema.SHARES},
+        "day": _days(rows.days - _EPOCH),
+        "cluster": _hex(rows.cluster[rows.newest].byteswap().view(np.uint8).reshape(-1, 8)),
+        "first_day": _days(begun),
+        "last_day": _days(numbers("last_day", "<i4")[rows.newest]),
+        **{half: numbers(half, "<i8")[rows.newest] for half in ("am", "pm")},
+        **{name: column(name) for name in packing.NUMBERS},
     }
-    sizes = pa.array(schema.SIZES)
     for name in ("size", "payers", "devices"):
-        columns[name] = pc.fill_null(pc.index_in(facts.column(name), value_set=sizes), -1)
-    digits = _fixed(facts.column("hours"), schema.HOURS).astype(np.int64) - ord("0")
-    places = 10 ** np.arange(11, -1, -1)
-    columns["am"], columns["pm"] = digits[:, :12] @ places, digits[:, 12:] @ places
+        places = columns[name].astype(np.int64)
+        columns[name] = np.where(places == len(schema.SIZES), -1, places)  # schema.FEW
     return pa.table({name: columns[name] for name in POOL["cluster_row"]})
+
+
+def _days(numbers: Array) -> Arrow:
+    return pa.array(numbers.astype(np.int32)).cast(pa.date32())
 
 
 def _of_kind(kind: str, table: Arrow) -> Arrow:
@@ -381,18 +341,20 @@ def _shared(listed: _Listed, group: Array) -> Arrow:
     return pa.table({"row": own, "token": listed.texts(again[at])})
 
 
-def _lone(kind: str, listed: _Listed, group: Array, shared: Arrow) -> Arrow:
+def _lone(kind: str, listed: _Listed, group: Array) -> Arrow:
     """(row, name) for tokens that no other row holds: that they are others is all that counts."""
     again = _again(listed.keys)
     is_once = np.ones(len(listed.keys), bool)
     is_once[again] = False
     # One group's token on several of its days is its own still.
+    held = group[listed.parents[again]], listed.keys[again]
+    is_own = np.ones(len(again), bool)
+    is_own[np.isin(held[1], held[1][_of_two(*held)[1]])] = False
+    again = again[is_own]
     own, at = _distinct(group[listed.parents[again]], listed.keys[again])
-    known = _key(_fixed(shared.column("token"), _TOKEN))
-    is_own = ~np.isin(listed.keys[again[at]], known)
     once = np.flatnonzero(is_once)
-    rows = np.concatenate((group[listed.parents[once]], own[is_own]))
-    return pa.table({"row": rows, "token": _names(kind, np.concatenate((once, again[at[is_own]])))})
+    rows = np.concatenate((group[listed.parents[once]], own))
+    return pa.table({"row": rows, "token": _names(kind, np.concatenate((once, again[at])))})
 
 
 def _lone_bands(count: int, shared: Arrow) -> Arrow:
@@ -416,93 +378,114 @@ def _tokens(*parts: Mapping[str, Arrow]) -> Arrow:
 def _others(egress: _Listed, rows: _Rows, shared: Arrow) -> Arrow:
     """Places for the addresses that no other row holds: how many there are is a fact of a row."""
     count = len(rows.newest)
-    own, _ = _distinct(rows.group[egress.parents], egress.keys)
+    own, _ = _distinct(rows.group[egress.parents], egress.keys, rows.is_many)
     counts = np.minimum(np.bincount(own, minlength=count), _MOST_EGRESS)
     counts -= np.minimum(np.bincount(_ints(shared.column("row")), minlength=count), counts)
     found = np.repeat(np.arange(count), counts)
     return pa.table({"row": found, "token": pa.array([""] * len(found), pa.string())})
 
 
-def _tags(rows: _Rows, name: str) -> Arrow:
-    lengths, values = _flat(rows.raw.column(name))
-    encoded = values.dictionary_encode()
-    codes = encoded.indices.to_numpy(zero_copy_only=False).astype(np.uint64)
-    own, place = _distinct(np.repeat(rows.group, lengths), codes)
+def _tags(rows: _Rows, pieces: Sequence[_Piece], name: str) -> Arrow:
+    lengths = np.concatenate([one.facts[name] for one in pieces])
+    codes = np.concatenate([one.of(name, np.uint8) for one in pieces])
+    own, place = _distinct(np.repeat(rows.group, lengths), codes, rows.is_many)
     kinds = pa.array([_TAGS[name]] * len(own), pa.string())
-    return pa.table({"row": own, "kind": kinds, "tag": values.take(pa.array(place))})
+    tags = pa.array(packing.WORDS[name], pa.string()).take(pa.array(codes[place]))
+    return pa.table({"row": own, "kind": kinds, "tag": tags})
 
 
 # --- templates -----------------------------------------------------------------------------------
 
 
 def _of_templates(rows: _Rows, pieces: Sequence[_Piece]) -> dict[str, Arrow]:
-    first = np.cumsum([0, *(len(one.templates) for one in pieces)])
+    first = _firsts_of(len(one.bands) for one in pieces)
     of = np.repeat(np.arange(len(pieces)), np.diff(first))
     members = np.array([one.member for one in pieces], np.int64)[of]
     # One member's equal templates on several days are one; the newest speaks for it.
-    whole = np.concatenate([_folded(one.bands) for one in pieces])
-    order = np.lexsort((whole, members))
-    is_first = _firsts(whole[order], members[order])
-    number = np.empty(len(whole), np.int64)
+    same = np.concatenate([one.of("same", np.uint64) for one in pieces])
+    same ^= members.astype(np.uint64) * _ODD
+    order = np.argsort(same)
+    is_first = _firsts(same[order])
+    number = np.empty(len(order), np.int64)
     number[order] = np.cumsum(is_first) - 1
-    last = order[np.append(np.flatnonzero(is_first)[1:], len(order)) - 1] if len(order) else order
-    each = [_flat(one.clusters.column("templates")) for one in pieces]
-    parents = np.repeat(np.arange(len(rows.group)), np.concatenate([many for many, _ in each]))
-    held = np.concatenate([_ints(one) + first[n] for n, (_, one) in enumerate(each)])
+    starts = np.flatnonzero(is_first)
+    last = np.maximum.reduceat(order, starts) if len(order) else order
+    lengths = np.concatenate([one.facts["templates"] for one in pieces])
+    parents = np.repeat(np.arange(len(rows.group)), lengths)
+    held = np.concatenate(
+        [one.of("templates", "<u2").astype(np.int64) + first[n] for n, one in enumerate(pieces)]
+    )
     # A row's templates are those of its newest day, as its other facts are.
     is_newest = np.zeros(len(rows.group), bool)
     is_newest[rows.newest] = True
-    held, parents = held[is_newest[parents]], parents[is_newest[parents]]
-    used, held = np.unique(number[held], return_inverse=True)
-    last = last[used]
-    own, used_at = _distinct(rows.group[parents], held.astype(np.uint64))
-    facts = pa.concat_tables([one.templates for one in pieces])
-    told = facts.combine_chunks().take(pa.array(last))
-    bands = _taken(pieces, first, last).reshape(-1)
-    again = _again(bands)
-    owners, at = _of_two(again // schema.BANDS, bands[again])
-    place = again[at]
-    values = pa.array(list(map(_hex, bands[place].tolist())), pa.string())
+    is_held = is_newest[parents]
+    held, parents = number[held[is_held]], parents[is_held]
+    is_used = np.zeros(len(last), bool)
+    is_used[held] = True
+    # Templates are numbered as they were sent.
+    used = np.sort(last[is_used])
+    name = np.empty(len(last), np.int64)
+    name[number[used]] = np.arange(len(used))
+    is_many = np.diff(starts, append=len(order)) > 1
+    own, used_at = _distinct(rows.group[parents], held, is_many, by=held)
+    told = {kind: np.concatenate([one.forms[kind] for one in pieces]) for kind in packing.BUCKETS}
+    owners, bands, values = _shared_bands(pieces, first, used)
     return {
-        "row_template": pa.table({"row": own, "template": held[used_at]}),
+        "row_template": pa.table({"row": own, "template": name[held[used_at]]}),
         "template_row": pa.table(
             {
-                "template": np.arange(len(last)),
-                "member": members[last],
-                "day": pa.array([pieces[n].day for n in of[last]], pa.date32()),
-                "length": pc.index_in(told["length_bucket"], value_set=pa.array(schema.LENGTHS)),
-                "samples": pc.index_in(told["sample_bucket"], value_set=pa.array(schema.SAMPLES)),
-                "base_rate": pc.index_in(
-                    told["base_rate_bucket"], value_set=pa.array(schema.BASE_RATES)
-                ),
-                "languages": pc.binary_join(told["languages"].cast(pa.list_(pa.string())), " "),
+                "template": np.arange(len(used)),
+                "member": members[used],
+                "day": _days(np.array([one.day.toordinal() - _EPOCH for one in pieces])[of[used]]),
+                "length": told["length_bucket"][used],
+                "samples": told["sample_bucket"][used],
+                "base_rate": told["base_rate_bucket"][used],
+                "languages": _spoken(pieces, used),
             }
         ),
-        "template_band": pa.table(
-            {"template": owners, "band": place % schema.BANDS, "value": values}
-        ),
+        "template_band": pa.table({"template": owners, "band": bands, "value": values}),
     }
 
 
-def _taken(pieces: Sequence[_Piece], first: Array, place: Array) -> Array:
-    """The bands of the templates at these places."""
-    found = np.empty((len(place), schema.BANDS), np.uint64)
-    of = np.searchsorted(first[:-1], place, side="right") - 1
-    order = np.argsort(of, kind="stable")
-    cuts = np.searchsorted(of[order], np.arange(len(pieces) + 1))
-    for n, one in enumerate(pieces):
-        mine = order[cuts[n] : cuts[n + 1]]
-        found[mine] = one.bands[place[mine] - first[n]]
-    return found
+def _spoken(pieces: Sequence[_Piece], used: Array) -> Arrow:
+    """The languages of these templates, with a space between."""
+    counts = np.concatenate([one.forms["languages"] for one in pieces])
+    octets = np.concatenate([one.of("languages", np.uint8) for one in pieces]).reshape(-1, 3)
+    # Three small letters, or two and a space, are a number of fifteen bits.
+    codes = (octets.astype(np.int32) & 31) @ np.array([1 << 10, 1 << 5, 1], np.int32)
+    known = np.flatnonzero(np.bincount(codes))
+    names = [_letters(one) for one in known.tolist()]
+    each = pa.array(names, pa.string()).take(pa.array(np.searchsorted(known, codes)))
+    lists = pa.ListArray.from_arrays(pa.array(_firsts_of(counts), pa.int32()), each)
+    return pc.binary_join(lists.take(pa.array(used)), " ")
 
 
-def _folded(keys: Array) -> Array:
-    """One number for each row of numbers."""
-    made = np.zeros(len(keys), np.uint64)
-    for column in range(keys.shape[1]):
-        made = (made ^ keys[:, column]) * _ODD
-        made ^= made >> np.uint64(29)
-    return made
+def _letters(code: int) -> str:
+    return "".join(chr(96 + (code >> shift & 31)) for shift in (10, 5, 0)).rstrip("`")
+
+
+def _shared_bands(
+    pieces: Sequence[_Piece], first: Array, used: Array
+) -> tuple[Array, Array, Arrow]:
+    """Template, place and text of each band that two of the used templates have or more."""
+    cuts = np.searchsorted(used, first)
+    spans = [(n, used[cuts[n] : cuts[n + 1]] - first[n]) for n in np.flatnonzero(np.diff(cuts))]
+    mine = [
+        # Nearly always all of them, and then they are read where they lie.
+        pieces[n].bands if len(own) == len(pieces[n].bands) else pieces[n].bands[own]
+        for n, own in spans
+    ]
+    if not mine:
+        none = np.empty(0, np.int64)
+        return none, none, pa.array([], pa.string())
+    again = _again(*(one.reshape(-1) for one in mine))
+    starts = schema.BANDS * cuts[[n for n, _ in spans]]
+    of = np.searchsorted(starts, again, side="right") - 1
+    keys = np.empty(len(again), np.uint64)
+    for n in np.unique(of):
+        keys[of == n] = mine[n].reshape(-1)[again[of == n] - starts[n]]
+    owners, at = _of_two(again // schema.BANDS, keys)
+    return owners, again[at] % schema.BANDS, _hex(keys[at].view(np.uint8).reshape(-1, 8))
 
 
 # --- arrays --------------------------------------------------------------------------------------
@@ -512,60 +495,18 @@ def _ints(column: Arrow) -> Array:
     return column.to_numpy().astype(np.int64)
 
 
-def _flat(column: Arrow) -> tuple[Array, Arrow]:
-    """Of a column of lists: how long each is, and the values."""
-    whole = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    return pc.list_value_length(whole).to_numpy(zero_copy_only=False), whole.flatten()
+def _firsts_of(lengths: Iterable[int]) -> Array:
+    """Where each of several begins that lie one behind the other, and where the last ends."""
+    return np.cumsum(np.fromiter(chain((0,), lengths), np.int64))
 
 
-def _texts(values: Sequence[Arrow], first: Array, place: Array) -> Arrow:
-    """The texts at these places of arrays that lie one behind the other."""
-    order = np.argsort(place, kind="stable")
-    wanted = place[order]
-    cuts = np.searchsorted(wanted, first)
-    found = [
-        one.take(pa.array(wanted[cuts[n] : cuts[n + 1]] - first[n]))
-        for n, one in enumerate(values)
-        if cuts[n + 1] > cuts[n]
-    ]
-    if not found:
-        return pa.array([], pa.string())
-    back = np.empty(len(order), np.int64)
-    back[order] = np.arange(len(order))
-    return pa.concat_arrays(found).take(pa.array(back))
-
-
-def _fixed(column: Arrow, width: int) -> Array:
-    """Texts of one width as their octets."""
-    whole = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    if not len(whole):
-        return np.empty((0, width), np.uint8)
-    offsets = np.frombuffer(whole.buffers()[1], np.int32)
-    first, last = offsets[whole.offset], offsets[whole.offset + len(whole)]
-    return np.frombuffer(whole.buffers()[2], np.uint8)[first:last].reshape(-1, width)
-
-
-def _key(fixed: Array) -> Array:
-    """A number for each text, by its first sixteen digits."""
-    halves = np.ascontiguousarray(fixed[:, :16]).view(np.uint64)
-    made = halves[:, 0] * _ODD + halves[:, 1]
-    made ^= made >> np.uint64(31)
-    return made * _ODD
-
-
-def _number(fixed: Array) -> Array:
-    """Sixteen hex digits as the number that they write: in the order of the texts."""
-    halves = np.ascontiguousarray(fixed).view(np.uint64)
-    # Eight digits at once: each octet becomes its digit, the first digit the highest octet.
-    digits = (halves & _LOW) + ((halves >> np.uint64(6)) & _ONES) * np.uint64(9)
-    digits = digits.byteswap()
-    for shift, mask in _PAIRS:
-        digits = (digits | (digits >> shift)) & mask
-    return (digits[:, 0] << np.uint64(32)) | digits[:, 1]
-
-
-def _hex(number: int) -> str:
-    return f"{number:016x}"
+def _hex(octets: Array) -> Arrow:
+    """Octets, of one width, as texts."""
+    count, width = octets.shape
+    offsets = np.arange(count + 1, dtype=np.int64) * (2 * width)
+    text = pa.py_buffer(octets.tobytes().hex().encode())
+    made = pa.LargeStringArray.from_buffers(count, pa.py_buffer(offsets), text)
+    return made.cast(pa.string())
 
 
 def _firsts(*ordered: Array) -> Array:
@@ -577,30 +518,44 @@ def _firsts(*ordered: Array) -> Array:
     return changes
 
 
-def _distinct(rows: Array, keys: Array) -> tuple[Array, Array]:
-    """Each pair once: its row, and where it stood first."""
-    order = np.lexsort((keys, rows))
-    place = order[_firsts(rows[order], keys[order])]
+def _distinct(
+    rows: Array, keys: Array, is_many: Array | None = None, *, by: Array | None = None
+) -> tuple[Array, Array]:
+    """Each pair once: its row, and where it stood first.
+
+    What `is_many` says of the row (or of `by`) is whether a pair may stand more than once at all.
+    """
+    if is_many is None:
+        place = np.arange(len(rows))
+        lone = place[:0]
+    else:
+        may = is_many[rows if by is None else by]
+        place, lone = np.flatnonzero(may), np.flatnonzero(~may)
+    order = place[np.lexsort((keys[place], rows[place]))]
+    place = np.concatenate((lone, order[_firsts(rows[order], keys[order])]))
     return rows[place], place
 
 
-def _again(keys: Array) -> Array:
-    """The places of values that stand at more than one."""
-    ordered = np.sort(keys)
+def _again(*keys: Array) -> Array:
+    """The places of values that stand at more than one, in arrays one behind the other."""
+    ordered = np.concatenate(keys)
+    ordered.sort()
     many = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
     del ordered
     if not len(many):
         return np.empty(0, np.int64)
     # Cheap first, and a piece at a time: what shares its highest digits with none of them.
-    high = np.uint64(64 - _BITS)
     is_known = np.zeros(1 << _BITS, bool)
-    is_known[(many * _ODD) >> high] = True
+    is_known[(many * _ODD) >> _HIGH] = True
     found = []
-    for start in range(0, len(keys), _AT_ONCE):
-        some = keys[start : start + _AT_ONCE]
-        place = np.flatnonzero(is_known[(some * _ODD) >> high])
-        at = np.minimum(np.searchsorted(many, some[place]), len(many) - 1)
-        found.append(start + place[many[at] == some[place]])
+    begin = 0
+    for whole in keys:
+        for start in range(0, len(whole), _AT_ONCE):
+            some = whole[start : start + _AT_ONCE]
+            place = np.flatnonzero(is_known[(some * _ODD) >> _HIGH])
+            at = np.minimum(np.searchsorted(many, some[place]), len(many) - 1)
+            found.append(begin + start + place[many[at] == some[place]])
+        begin += len(whole)
     return np.concatenate(found)
 
 

@@ -1,4 +1,4 @@
-"""The child that reads an extract: three parts in, nothing out but that it is one.
+"""The child that reads an extract: three parts in, out what they said in the form to be sealed.
 
 `exchange.children` starts it, without keys or settings, in so much memory and time.
 """
@@ -9,7 +9,7 @@ from datetime import date
 
 from exchange import children
 from exchange.proof.refused import Refused
-from indicators.detection import manifest, parquet, rules
+from indicators.detection import manifest, packing, parquet, rules
 from indicators.detection.values import Extract
 
 
@@ -36,15 +36,15 @@ def unframed(data: bytes) -> tuple[bytes, ...]:
 
 
 def judge(given: bytes) -> bytes:
-    """`taken`, or the first problem as Refused: with place and rule, and without its value."""
+    """The extract, packed; or the first problem as Refused: with place and rule, no value."""
     head, *parts = unframed(given)
     day, numbers = json.loads(head)
-    opened(
+    extract = opened(
         (parts[0], parts[1], parts[2]),
         today=date.fromisoformat(day),
         limits=rules.Limits(**numbers),
     )
-    return b"taken"
+    return packing.pack(extract)
 
 
 def opened(

@@ -7,11 +7,11 @@ from datetime import timedelta
 
 import pytest
 
-from indicators.detection import applying, engines, parquet, run, scorecard, sent
+from indicators.detection import applying, engines, packing, run, scorecard, sent
 from indicators.detection.document import Algorithm, Parameter
 from indicators.detection.engines import Engine
-from indicators.detection.sent import Sent
-from indicators.detection.values import Pooled, TemplateRow
+from indicators.detection.packing import Sent
+from indicators.detection.values import Extract, Pooled, TemplateRow
 from tests.extracts import TODAY, extract, hexes
 
 
@@ -81,11 +81,11 @@ def day_of(member: int, days: int) -> tuple[Sent, list[Pooled]]:
     for number in range(3):
         bands = (*hexes(common, 20, 16), *hexes(own, 12, 16))
         templates[number] = replace(templates[number], bands=bands)
-    file, other = parquet.write_clusters(rows), parquet.write_templates(templates)
+    whole = Extract(made.manifest, tuple(rows), tuple(templates))
     pooled = [
         Pooled(member, day, row, tuple(templates[one] for one in row.templates)) for row in rows
     ]
-    return Sent(member, day, file, other), pooled
+    return Sent(member, day, packing.pack(whole)), pooled
 
 
 DAYS = [day_of(member, days) for member in (0, 1, 2) for days in (0, 1)]

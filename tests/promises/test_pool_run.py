@@ -23,7 +23,7 @@ from exchange.models import (
     ReleaseRecipient,
     Run,
 )
-from indicators.detection import known, run, running, scorecard
+from indicators.detection import known, opening, run, scorecard
 from indicators.detection.known import Names
 from indicators.detection.run import Card, Held, Ran
 from indicators.detection.running import Bound, Failed, forked
@@ -295,7 +295,7 @@ def test_p11_an_algorithm_ends_in_time_whatever_it_does(work: object, trouble: s
         forked(work, Bound(seconds=3, memory=1 << 30))  # type: ignore[arg-type] # one of ours
     assert time.monotonic() - begun < 60
     assert forked(lambda: b"others go on", Bound(seconds=20, memory=256 << 20)) == b"others go on"
-    assert running.MODULE == runs.MODULE
+    assert opening.MODULE == runs.MODULE
 
 
 @pytest.mark.django_db

@@ -16,7 +16,7 @@ from exchange.algorithms.sealed import seal_of, text_aad
 from exchange.models import Algorithm, AlgorithmText, Run
 from exchange.models import pool as pooled
 from exchange.pool import kept
-from indicators.detection import document, scorecard, sealing, taking
+from indicators.detection import document, packing, scorecard, sealing, taking
 from indicators.detection.values import ClusterRow, Extract
 from members.models import User
 from members.scope import Acting, acting
@@ -131,7 +131,7 @@ class Pool:
             received_at=now,
         )
         key, place = token_bytes(sealing.KEY), kept.aad(member.id, day, row.id)
-        sealed = sealing.seal(key, token_bytes(sealing.NONCE), framed, aad=place)
+        sealed = sealing.seal(key, token_bytes(sealing.NONCE), packing.pack(given), aad=place)
         wrapped = sealing.wrap(self.settings.POOL_PUBLIC_KEY, key, aad=place)
         pooled.SealedExtract.objects.create(extract=row, member=member, day=day, sealed=sealed)
         pooled.ExtractKey.objects.create(member=member, day=day, wrapped=wrapped)

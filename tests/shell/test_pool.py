@@ -17,7 +17,7 @@ from exchange.models.pool import Extract, ExtractKey, ExtractTry, ExtractView, S
 from exchange.policy import clocks, terms
 from exchange.pool import kept
 from exchange.proof.refused import Forbidden, NotFound, Refused
-from indicators.detection import manifest, parquet, sealing, taking
+from indicators.detection import packing, sealing
 from indicators.detection.values import Extract as Read
 from members.auth import Principal
 from members.scope import Acting, acting
@@ -79,8 +79,8 @@ def opened(*, now: datetime = NOW) -> list[Read]:
     found = []
     with worker():
         for one in pool.inputs(now=now):
-            body = taking.unframed(sealing.open_seal(one.key, one.sealed, aad=one.aad))
-            found.append(parquet.read(manifest.read(body[0]), body[1], body[2]))
+            body = sealing.open_seal(one.key, one.sealed, aad=one.aad)
+            found.append(packing.unpack(body))
     return found
 
 
