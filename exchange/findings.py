@@ -8,7 +8,7 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from hashlib import sha256
 from typing import Any
@@ -121,36 +121,64 @@ def disputed() -> frozenset[str]:
 
 
 @transaction.atomic
-def keep(told: Told, run: Run, *, now: datetime) -> UUID | None:
-    """Remember a finding, and say what is new in it; the contribution that was made, if one was.
+def keep(said: Sequence[Told], run: Run, *, now: datetime) -> list[UUID]:
+    """Remember what a run found, and say what is new in it; the contributions that were made.
 
     What is thrown away stays so, and what was sent is its member's from then on.
     """
-    exchange = onboarding.exchange()
-    owner = told.owner or _id(exchange)
-    row = Finding.objects.select_for_update().filter(name=told.name).first()
-    if row is not None and not told.is_new:
-        return None
-    algorithms = [list(one) for one in told.algorithms]
-    if row is None:
-        row = Finding(
-            name=told.name, member_id=owner, first_run=run, made_at=now, algorithms=algorithms
-        )
-    is_ended = told.owner is not None and row.state != Finding.State.OPEN
-    if row.member_id != owner or is_ended:
-        return None
-    row.memory, row.algorithms, row.run, row.changed_at = told.memory, algorithms, run, now
     circle = Circle.objects.get(is_forum=True)
-    made = objects(told, row.id, circle=circle.id, made_at=row.made_at, now=now)
-    sends = told.owner is None or audiences.in_force(owner).policy.drafts == "send"
-    if not sends:
-        row.sealed = for_member(owner).seal(_text(told, made), aad=_aad(row.id))
-        row.save()
-        return None
-    row.state = Finding.State.SENT
-    row.save()
-    who = exchange if told.owner is None else _on_behalf(owner)
-    return _contribute(who, row, made, bases=_bases(told), circle_id=circle.id, now=now)
+    keeper = _Keeper(onboarding.exchange(), circle.id, run, now)
+    names = [told.name for told in said]
+    known = Finding.objects.select_for_update().filter(name__in=names).order_by("pk")
+    rows = {row.name: row for row in known}
+    kept = [row for told in said if (row := keeper.row(told, rows.get(told.name))) is not None]
+    Finding.objects.bulk_create([row for row in kept if row.name not in rows], batch_size=500)
+    for row in kept:
+        if row.name in rows:
+            row.save()
+    return [
+        _contribute(who, row, made, bases=_bases(told), circle_id=circle.id, now=now)
+        for who, row, made, told in keeper.sent
+    ]
+
+
+@dataclass(slots=True)
+class _Keeper:
+    """One run's findings as rows; what is the same for all of them is looked up once."""
+
+    exchange: Principal
+    circle: UUID
+    run: Run
+    now: datetime
+    sent: list[tuple[Principal, Finding, Sequence[Object], Told]] = field(default_factory=list)
+    _sends: dict[UUID, bool] = field(default_factory=dict)
+
+    def row(self, told: Told, row: Finding | None) -> Finding | None:
+        """The row of a finding, not yet saved; none where nothing becomes of it."""
+        owner = told.owner or _id(self.exchange)
+        if row is not None and not told.is_new:
+            return None
+        algorithms = [list(one) for one in told.algorithms]
+        if row is None:
+            row = Finding(name=told.name, member_id=owner, first_run=self.run, made_at=self.now)
+        is_ended = told.owner is not None and row.state != Finding.State.OPEN
+        if row.member_id != owner or is_ended:
+            return None
+        row.memory, row.algorithms = told.memory, algorithms
+        row.run, row.changed_at = self.run, self.now
+        made = objects(told, row.id, circle=self.circle, made_at=row.made_at, now=self.now)
+        if told.owner is not None and not self._is_sent_for(told.owner):
+            row.sealed = for_member(owner).seal(_text(told, made), aad=_aad(row.id))
+            return row
+        row.state = Finding.State.SENT
+        who = self.exchange if told.owner is None else _on_behalf(owner)
+        self.sent.append((who, row, made, told))
+        return row
+
+    def _is_sent_for(self, owner: UUID) -> bool:
+        if owner not in self._sends:
+            self._sends[owner] = audiences.in_force(owner).policy.drafts == "send"
+        return self._sends[owner]
 
 
 def _on_behalf(member_id: UUID) -> Principal:

@@ -279,10 +279,9 @@ def _conclude(
             if one.digest in failed:  # 3
                 algorithms.suspend(one.id, trouble=failed[one.digest], now=now)
         _record(run, active, now=now)  # 5
-        sent = [findings.keep(told, run, now=now) for told in _told(said)]  # 4
+        sent = findings.keep(list(_told(said)), run, now=now)  # 4
     for contribution in sent:
-        if contribution is not None:
-            contribute.take_in(contribution, now=now)
+        contribute.take_in(contribution, now=now)
     count_one(f"run.{run.state}")
     log.info("run.made", run=str(run.id), extracts=count, state=run.state, failed=len(failed))
     return run.id
