@@ -9,6 +9,7 @@ the same, whatever the order.
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date
 from itertools import chain
@@ -181,22 +182,24 @@ def _made(piece: _Piece, numbers: Array) -> list[Pooled]:
 def read(sent: Iterable[Sent]) -> Columns:
     """All extracts as tables.POOL and the rows behind them."""
     # 1. where each column is   2. rows of one group on several days are one row
-    # 3. its newest facts       4. its tokens, where another row holds them too
-    # 5. templates, and their bands, where another template has them too
+    # 3. templates, and their bands, where another template has them too
+    # 4. its newest facts       5. its tokens, where another row holds them too
     pieces = sorted(map(_piece, sent), key=lambda one: (one.member, one.day, one.source))  # 1
     if not any(map(len, pieces)):
         return _nothing()
     rows = _Rows.of(pieces)  # 2
-    made: dict[str, Arrow] = {"cluster_row": _facts(rows, pieces)}  # 3
-    listed = {kind: _Listed.of(pieces, kind) for kind in (*schema.KINDS, "client")}  # 4
-    shared = {kind: _shared(listed[kind], rows.group) for kind in schema.KINDS}
-    others = {"egress": _others(listed["egress"], rows, shared["egress"])}
-    made["row_token"] = _tokens(shared, others)
-    client = listed["client"]
-    own, place = _distinct(rows.group[client.parents], client.keys, rows.is_many)
-    made["row_client"] = pa.table({"row": own, "client": client.texts(place)})
-    made["row_tag"] = pa.concat_tables([_tags(rows, pieces, name) for name in packing.WORDS])
-    made |= _of_templates(rows, pieces)  # 5
+    with ThreadPoolExecutor(1) as beside:
+        templates = beside.submit(_of_templates, rows, pieces)  # 3
+        made: dict[str, Arrow] = {"cluster_row": _facts(rows, pieces)}  # 4
+        listed = {kind: _Listed.of(pieces, kind) for kind in (*schema.KINDS, "client")}  # 5
+        shared = {kind: _shared(listed[kind], rows.group) for kind in schema.KINDS}
+        others = {"egress": _others(listed["egress"], rows, shared["egress"])}
+        made["row_token"] = _tokens(shared, others)
+        client = listed["client"]
+        own, place = _distinct(rows.group[client.parents], client.keys, rows.is_many)
+        made["row_client"] = pa.table({"row": own, "client": client.texts(place)})
+        made["row_tag"] = pa.concat_tables([_tags(rows, pieces, name) for name in packing.WORDS])
+        made |= templates.result()
     tables = {name: made[name].cast(_schema(name)) for name in POOL}
     return Columns(tables=tables, _pieces=pieces, _rows=rows, _listed=listed, _shared=shared)
 
