@@ -5,23 +5,31 @@ stands for two days, which is the most that a pool of this size can hold; each d
 in a row of a few members.
 """
 
+import json
+import os
 import random
 import resource
+import secrets
+import subprocess
+import sys
+import tempfile
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 from django.db import connection
 
-from exchange import algorithms, pool, release, runs
-from exchange.management.bench import forum
+from exchange import algorithms, contribute, pool, runs
+from exchange.management.bench import backend, forum
 from exchange.management.bench.report import Report, timed
 from exchange.management.processes import ProcessFailed
-from exchange.models import Finding, Run
+from exchange.models import Finding, Outcome, Run
 from indicators.detection import dummies, manifest, parquet, rules, schema, shipped
 from indicators.detection.values import ClusterRow, Manifest, TemplateRow
 from members import credentials, onboarding
@@ -34,6 +42,8 @@ MEMBERS, DAYS = 20, 45
 TOGETHER = 4  # members that a campaign is at, another on each day
 SENDERS = 2
 MOST_WHOLE, MOST_RUN = 10.0, 5.0
+_PAUSE = 0.01
+_WORKER = "exchange.management.bench.pool_run_worker"
 _CLIENTS = 8
 _CAMPAIGN: dict[str, Any] = {
     "size": "30-99",
@@ -53,7 +63,7 @@ Parts = tuple[bytes, bytes, bytes]
 
 
 def run(sizes: Sequence[int], report: Report) -> None:
-    """So many members, so many days."""
+    """So many members, so many days: a run over the first of them, then one over all."""
     if not pool.is_on():
         raise ProcessFailed("the pool is off: it needs the extra `pool`")
     members, days = (*sizes, *(MEMBERS, DAYS)[len(sizes) :])[:2]
@@ -62,49 +72,117 @@ def run(sizes: Sequence[int], report: Report) -> None:
     onboarding.create_circle("Forum", [], is_forum=True, now=first)
     algorithms.ship([text for _, text in shipped.texts()], now=first)
     labs = forum.circle("Bench", members, now=first).labs
-    report.title(f"A run over {members} members x {schema.ROWS} rows x {days} days")
-    took = timed(partial(_send_all, labs, days))
+    report.title(f"Runs over {members} members x {schema.ROWS} rows, and x {days} days")
+    took = timed(partial(_send_all, labs, [first]))
+    written, _, spent = _run(members, 1, now=first)
+    beside = f"{members * schema.ROWS:,} rows; {spent.whole:,.1f} s of a core"
+    report.time("a run over one day, findings written", written, beside=beside, at_most=MOST_RUN)
+    took += timed(partial(_send_all, labs, [first + timedelta(days=n) for n in range(1, days)]))
     report.rate("extracts sent and sealed", members * days / took, beside=f"{took:,.0f} s in all")
-    spent = _spent()
-    one = timed(partial(runs.work, now=NOON))
-    spent = _spent() - spent
-    made = Run.objects.latest("number")
-    failed = [one["id"] for one in made.algorithms if one["trouble"]]
-    if made.state != Run.State.DONE or made.extracts != members * days or failed:
-        raise ProcessFailed(f"the run ended as {made.state}, of {made.extracts} extracts; {failed}")
-    # What was found waits for its window: it opens at once, as of a later hour.
-    other = timed(partial(release.open_windows, now=NOON + timedelta(days=1)))
-    found = Finding.objects.filter(member__is_exchange=True).count()
-    if found != days:
-        raise ProcessFailed(f"{found} of {days} campaigns were found")
-    rows = f"{made.rows:,} rows"
-    report.time("one run, its findings contributed", one, beside=rows, at_most=MOST_RUN)
-    beside = f"{found} findings to {members} members"
-    report.time("to released findings", one + other, beside=beside, at_most=MOST_WHOLE)
-    report.time("computed by the run's processes", spent, beside="of a core")
+    written, released, spent = _run(members, days, now=NOON)
+    rows = f"{members * days * schema.ROWS:,} rows"
+    report.time("a run over all days, findings written", written, beside=rows)
+    beside = f"{days} findings to {members} members"
+    report.time("to released findings", released, beside=beside, at_most=MOST_WHOLE)
+    report.figure("computed for it", spent.whole, "s of a core", beside=str(spent))
     most = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss >> 10
     limit = runs.MEMORY >> 20
     report.figure("memory of the run", most, "MiB", beside=f"limit {limit:,} MiB", at_most=limit)
 
 
-def _spent() -> float:
+@dataclass(frozen=True, slots=True)
+class _Spent:
+    """Seconds of a core: of who asks for the run, its processes, the worker, the database."""
+
+    asking: float
+    running: float
+    working: float
+    behind: float
+
+    @property
+    def whole(self) -> float:
+        return self.asking + self.running + self.working + self.behind
+
+    def __str__(self) -> str:
+        return (
+            f"{self.running:,.1f} the run's processes, {self.asking:,.1f} who asks for it,"
+            f" {self.working:,.1f} the worker beside it, {self.behind:,.1f} PostgreSQL"
+        )
+
+
+def _run(members: int, days: int, *, now: datetime) -> tuple[float, float, _Spent]:
+    """Seconds until what was found is written, and until it is released; and what it took.
+
+    A worker of the queue `quick` is beside it, as in an exchange: both take in what was found.
+    """
+    with tempfile.TemporaryDirectory() as room:
+        over = Path(room) / "over"
+        worker = _worker(over, now)
+        behind, asking, running = backend.seconds(connection), time.process_time(), _ended()
+        begun = time.perf_counter()
+        runs.work(now=now)
+        asking, running = time.process_time() - asking, _ended() - running
+        while not _is_released():
+            time.sleep(_PAUSE)
+        released = time.perf_counter() - begun
+        behind = backend.seconds(connection) - behind
+        over.touch()
+        told = json.loads(worker.communicate()[0])
+    if worker.returncode:
+        raise ProcessFailed("the worker beside the run ended with an error")
+    _check(members, days)
+    # Written is what is contributed: the first of it is taken in after that.
+    written = min(told["first"] or begun + released, begun + released) - begun
+    return written, released, _Spent(asking, running, told["seconds"], behind + told["behind"])
+
+
+def _worker(over: Path, now: datetime) -> "subprocess.Popen[bytes]":
+    argv = [sys.executable, "-m", _WORKER, str(over), now.isoformat()]
+    env = os.environ | {"DATABASE_ROLE": "worker"}
+    worker = subprocess.Popen(argv, env=env, stdout=subprocess.PIPE)  # noqa: S603 - ours
+    if worker.stdout is None:
+        raise RuntimeError("a worker without a pipe")
+    worker.stdout.readline()  # it is ready
+    return worker
+
+
+def _is_released() -> bool:
+    """Whether all that was contributed has been taken in, and has left."""
+    if contribute.waiting(limit=1):
+        return False
+    accepted = Outcome.objects.filter(outcome=Outcome.Kind.ACCEPTED)
+    return not accepted.filter(released_at__isnull=True).exists()
+
+
+def _check(members: int, days: int) -> None:
+    """Whether the run was whole: everything read, each campaign found, and each released."""
+    made = Run.objects.latest("number")
+    failed = [one["id"] for one in made.algorithms if one["trouble"]]
+    if made.state != Run.State.DONE or made.extracts != members * days or failed:
+        raise ProcessFailed(f"the run ended as {made.state}, of {made.extracts} extracts; {failed}")
+    found = Finding.objects.filter(member__is_exchange=True).count()
+    left = Outcome.objects.filter(released_at__isnull=False).values("contribution").distinct()
+    if (found, left.count()) != (days, days):
+        raise ProcessFailed(f"{found} of {days} campaigns were found, {left.count()} released")
+
+
+def _ended() -> float:
     """Seconds of a core of the processes that have ended."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
 
-def _send_all(labs: Sequence[Member], days: int) -> None:
+def _send_all(labs: Sequence[Member], days: Sequence[datetime]) -> None:
     with ThreadPoolExecutor(SENDERS) as senders:
         for sent in [senders.submit(_send, *one, days) for one in enumerate(labs)]:
             sent.result()
 
 
-def _send(number: int, lab: Member, days: int) -> None:
+def _send(number: int, lab: Member, days: Sequence[datetime]) -> None:
     """One member's days, each sent on that day."""
     try:
-        known, first = _machine(lab), NOON - timedelta(days=days - 1)
-        own = drawn(number, first.date())
-        for day in (first + timedelta(days=n) for n in range(days)):
+        known, own = _machine(lab), drawn(number, NOON.date())
+        for day in days:
             pool.send(known, own.sent(day.date()), now=day)
     finally:
         connection.close()
@@ -112,10 +190,11 @@ def _send(number: int, lab: Member, days: int) -> None:
 
 def _machine(lab: Member) -> Principal:
     """The credential of a member's extractor."""
-    whose = onboarding.Person(f"{lab.slug}@bench.example", "Machine", ("analyst",), lab)
+    name = secrets.token_hex(8)
+    whose = onboarding.Person(f"{name}@bench.example", "Machine", ("analyst",), lab)
     person = principal_of(onboarding.create_person(whose))
     scopes = ("extracts",)
-    key, _ = credentials.mint(person, Wanted("bench", scopes), now=NOON - timedelta(days=60))
+    key, _ = credentials.mint(person, Wanted(name, scopes), now=NOON - timedelta(days=60))
     return Principal(member_id=lab.id, credential_id=key, scopes=frozenset(scopes), name=lab.name)
 
 
