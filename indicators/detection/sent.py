@@ -282,8 +282,7 @@ class _Listed:
         """One of `packing.LISTS` that holds octets."""
         lengths = np.concatenate([one.facts[name] for one in pieces])
         values = [one.of(name, np.uint8).reshape(-1, _WIDE[name]) for one in pieces]
-        # Its first eight octets stand for each: whoever makes two of them alike has both already.
-        keys = np.concatenate([one.view(np.uint64)[:, 0] for one in values])
+        keys = np.concatenate([_key(one.view(np.uint64)) for one in values])
         first = _firsts_of(map(len, values))
         return cls(np.repeat(np.arange(len(lengths)), lengths), keys, values, first)
 
@@ -481,12 +480,11 @@ def _shared_bands(
     if not mine:
         none = np.empty(0, np.int64)
         return none, none, pa.array([], pa.string())
-    again = _again(*(one.reshape(-1) for one in mine))
-    starts = schema.BANDS * cuts[[n for n, _ in spans]]
-    of = np.searchsorted(starts, again, side="right") - 1
-    keys = np.empty(len(again), np.uint64)
-    for n in np.unique(of):
-        keys[of == n] = mine[n].reshape(-1)[again[of == n] - starts[n]]
+    flat = [one.reshape(-1) for one in mine]
+    again = _again(*flat)
+    starts = schema.BANDS * cuts[[*(n for n, _ in spans), -1]]
+    of = np.searchsorted(again, starts)
+    keys = np.concatenate([one[again[of[n] : of[n + 1]] - starts[n]] for n, one in enumerate(flat)])
     owners, at = _of_two(again // schema.BANDS, keys)
     return owners, again[at] % schema.BANDS, _hex(keys[at].view(np.uint8).reshape(-1, 8))
 
@@ -510,6 +508,15 @@ def _hex(octets: Array) -> Arrow:
     text = pa.py_buffer(octets.tobytes().hex().encode())
     made = pa.LargeStringArray.from_buffers(count, pa.py_buffer(offsets), text)
     return made.cast(pa.string())
+
+
+def _key(words: Array) -> Array:
+    """A number for each value, of all its octets; who makes two alike has to have both."""
+    made = words[:, 0].copy()
+    for column in range(1, words.shape[1]):
+        made *= _ODD
+        made += words[:, column]
+    return made
 
 
 def _firsts(*ordered: Array) -> Array:

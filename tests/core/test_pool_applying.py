@@ -139,3 +139,30 @@ def test_a_pool_in_which_nothing_is_says_nothing(duck: Engine) -> None:
     for tables in (columns.tables, columns.whole(("payment", "bands"))):
         found = applying.found_in(columns, tables, ACTIVE, lambda: duck)
         assert (found.rows, found.findings, found.is_stopped) == (0, (), False)
+
+
+def test_values_that_begin_alike_stay_apart() -> None:
+    """A token or a client is all of its digits, on one day of its group and over several."""
+    cards, clients = [f"{n:064x}" for n in range(1, 9)], [f"{n:032x}" for n in range(1, 5)]
+    sealed, pooled = [], []
+    for place, day in enumerate((TODAY - timedelta(days=1), TODAY)):
+        made = extract(3, day=day, rows=20)
+        payment, client = cards[4 * place : 4 * place + 4], clients[2 * place : 2 * place + 2]
+        one = replace(made.clusters[0], payment=tuple(payment), client=tuple(client))
+        other = replace(made.clusters[1], payment=tuple(cards[:3]), client=())
+        whole = replace(made, clusters=(one, other, *made.clusters[2:]))
+        sealed.append(Sent(0, day, packing.pack(whole)))
+        pooled += [
+            Pooled(0, day, row, tuple(made.templates[n] for n in row.templates))
+            for row in whole.clusters
+        ]
+    columns, held = sent.read(sealed), run.Held.of(pooled)
+    assert [columns[number] for number in range(len(held))] == list(held.rows)
+    tables = applying.tables_of(held.rows)
+    for name, column in (("row_client", "client"), ("row_tag", "tag")):
+        ours, theirs = (
+            sorted(table[name][column].to_pylist()) for table in (columns.tables, tables)
+        )
+        assert ours == theirs
+    seen = columns.tables["row_token"]["token"].to_pylist()
+    assert {card for card in cards if seen.count(card) == 2} == set(cards[:3])
