@@ -7,14 +7,13 @@ it is sealed. Hours are UTC. Evenness and digits of the hours are those of `tabl
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from exchange.proof import oprf
 from exchange.proof.refused import Refused
@@ -26,7 +25,8 @@ from indicators.extract.read import Source, Wanted
 from indicators.extract.state import State
 from indicators.stix import warninglists
 
-MEMORY = 400  # megabytes of DuckDB; the whole process needs about twice as much
+MEMORY = 300  # megabytes of DuckDB; the whole process needs about twice as much
+SLICES = 16  # of the accounts: so many passes, each over few enough to fit, however long the log
 MIDDLE = (20, 500)  # events of a day: more than a person's, less than a batch's
 BROKEN = 1_000  # one event in so many may be unreadable
 DIGITS = 15  # of an account's digest that make its number
@@ -138,7 +138,7 @@ def tables(
             _name(duck, state)
             _judge_egress(duck, tally)
             days = _write(state, duck, tally)  # 2
-        _write_templates(state, book, days, tally)  # 3
+        _write_templates(state, book, days, tally, means)  # 3
     finally:
         book.close()
     return days, tally
@@ -150,10 +150,11 @@ def tables(
 def _prepare(duck: Connection) -> None:
     duck.execute("ATTACH ':memory:' AS s (COMPRESS true)")
     numbers = ", ".join(f"{kind} UBIGINT" for kind in _VALUES)
-    duck.execute(
-        f"CREATE TABLE s.part (day INTEGER, account UBIGINT, hour UTINYINT, {numbers},"
-        " signup DATE, mismatch BOOLEAN, moved BOOLEAN, events BIGINT)"
-    )
+    for part in range(SLICES):
+        duck.execute(
+            f"CREATE TABLE s.part_{part} (day INTEGER, account UBIGINT, hour UTINYINT, {numbers},"
+            " signup DATE, mismatch BOOLEAN, moved BOOLEAN, events BIGINT)"
+        )
     duck.execute("CREATE TABLE s.tag (day INTEGER, account UBIGINT, kind VARCHAR, tag VARCHAR)")
     for kind in ("account", *_VALUES):
         duck.execute(f"CREATE TABLE s.seen_{kind} (h UBIGINT, text VARCHAR)")
@@ -177,7 +178,8 @@ def _take(duck: Connection, batch: Batch, tally: Tally) -> None:
         " bool_or(mismatch) AS mismatch, bool_or(moved) AS moved, count(*) AS events"
         " FROM batch WHERE why = 0 GROUP BY ALL"
     )
-    duck.execute("INSERT INTO s.part FROM now")
+    for part in range(SLICES):
+        duck.execute(f"INSERT INTO s.part_{part} FROM now WHERE account % {SLICES} = {part}")
     for kind, column in (("account", "id"), *((kind, kind) for kind in _VALUES)):
         duck.execute(
             f"INSERT INTO s.seen_{kind} SELECT h, text FROM (SELECT hash({column}) AS h,"
@@ -228,16 +230,17 @@ def _check(tally: Tally) -> None:
 
 def _name(duck: Connection, state: State) -> None:
     """A keyed digest for every value; an account's number is the beginning of its digest."""
-    parts = []
     for kind in ("account", *_VALUES):
-        parts.append(
-            f"SELECT '{kind}' AS kind, h, text, {_digest(state, kind)} AS digest"
-            f" FROM (SELECT h, min(text) AS text FROM s.seen_{kind} GROUP BY h)"
+        duck.execute(
+            f"CREATE TABLE s.name_{kind} AS SELECT h, text, {_digest(state, kind)} AS digest"
+            f" FROM s.seen_{kind}"
         )
-    duck.execute(f"CREATE TABLE s.name AS {' UNION ALL '.join(parts)}")
-    for kind in ("account", *_VALUES):
         duck.execute(f"DROP TABLE s.seen_{kind}")
-    clients = duck.execute("SELECT h, text FROM s.name WHERE kind = 'client'").fetchall()
+    duck.execute(
+        f"CREATE TABLE s.number AS SELECT h, CAST('0x' || substr(digest, 1, {DIGITS}) AS BIGINT)"
+        " AS number FROM s.name_account"
+    )
+    clients = duck.execute("SELECT h, text FROM s.name_client").fetchall()
     told = pa.table(
         {
             "h": pa.array([h for h, _ in clients], pa.uint64()),
@@ -250,9 +253,10 @@ def _name(duck: Connection, state: State) -> None:
 
 def _judge_egress(duck: Connection, tally: Tally) -> None:
     """Which addresses may tie: those that are addresses, and on no list of shared ranges."""
-    fine: list[int] = []
-    rows = duck.execute("SELECT h, text FROM s.name WHERE kind = 'egress'")
+    duck.execute("CREATE TABLE s.fine (h UBIGINT)")
+    rows = duck.cursor().execute("SELECT h, text FROM s.name_egress")
     while chunk := rows.fetchmany(100_000):
+        fine: list[int] = []
         for h, text in chunk:
             try:
                 address = oprf.checked("ip-address", text)
@@ -263,127 +267,147 @@ def _judge_egress(duck: Connection, tally: Tally) -> None:
                 tally.shared_egress += 1
             else:
                 fine.append(h)
-    duck.register("fine", pa.table({"h": pa.array(fine, pa.uint64())}))
-    duck.execute("CREATE TABLE s.fine AS FROM fine")
+        duck.register("fine", pa.table({"h": pa.array(fine, pa.uint64())}))
+        duck.execute("INSERT INTO s.fine FROM fine")
 
 
 def _write(state: State, duck: Connection, tally: Tally) -> list[date]:
     """Write the tables of each day, templates apart, where nobody sees them yet."""
-    hours = ", ".join(
-        f"sum(events) FILTER (hour = {hour})::BIGINT AS h{hour}" for hour in range(24)
-    )
-    duck.execute(
-        "CREATE TABLE s.hours AS SELECT day, account, sum(events)::BIGINT AS events,"
-        f" bool_or(mismatch) AS mismatch, bool_or(moved) AS moved, {hours}"
-        " FROM s.part GROUP BY day, account"
-    )
-    duck.execute(
-        f"CREATE TABLE s.number AS SELECT h, CAST('0x' || substr(digest, 1, {DIGITS}) AS BIGINT)"
-        " AS number FROM s.name WHERE kind = 'account'"
-    )
+    for part in range(SLICES):
+        _slice(duck, f"s.part_{part}", tally)
+        duck.execute(f"DROP TABLE s.part_{part}")
     _count_words(duck, tally)
-    tally.accounts, tally.twice = duck.execute(
-        "SELECT count(*), count(*) FILTER (signups > 1 OR entities > 1) FROM (SELECT account,"
-        " count(DISTINCT signup) AS signups, count(DISTINCT nullif(entity, 0)) AS entities"
-        " FROM s.part GROUP BY account)"
-    ).fetchone()
-    numbers = duck.execute("SELECT DISTINCT day FROM s.hours ORDER BY day").fetchall()
-    days = []
-    for (number,) in numbers:
-        day = EPOCH + timedelta(days=number)
+    found = duck.execute("SELECT DISTINCT day FROM s.account_day ORDER BY day").fetchall()
+    days = [day for (day,) in found]
+    for day in days:
         place = state.begun(day)
-        _write_day(duck, place, number)
-        state.seal_names(place, _names(duck, number))
-        days.append(day)
+        _write_day(duck, place, day)
+        state.seal_names(place, _names(duck, day))
     return days
 
 
-def _write_templates(state: State, book: Sketchbook, days: Sequence[date], tally: Tally) -> None:
+def _write_templates(
+    state: State, book: Sketchbook, days: Sequence[date], tally: Tally, means: Means
+) -> None:
     known = state.templates()
     used = book.used(known, next_number=1 + max((one.template for one in known), default=0))
     tally.prompts, tally.templates = book.count, len(used.made)
     state.keep_templates([*known, *used.made])
-    for day in days:
-        mine = used.days == (day - EPOCH).days
-        rows = pa.table({"account": used.accounts[mine], "template": used.templates[mine]})
-        counted = rows.group_by(["account", "template"]).aggregate([([], "count_all")])
-        named = counted.rename_columns(["account", "template", "prompts"])
-        ordered = named.sort_by([("account", "ascending"), ("template", "ascending")])
-        path = state.begun(day) / "account_template.parquet"
-        pq.write_table(ordered, path, compression="zstd")
+    with connection(state, means) as duck:
+        duck.execute("CREATE TABLE used (account BIGINT, day INTEGER, template INTEGER)")
+        for accounts, of, templates in book.uses(used):
+            part = pa.table({"account": accounts, "day": of, "template": templates})
+            duck.register("part", part)
+            duck.execute("INSERT INTO used FROM part")
+        for day in days:
+            query = (
+                "SELECT account, template::BIGINT AS template, count(*) AS prompts FROM used"
+                f" WHERE day = {(day - EPOCH).days} GROUP BY account, template"
+            )
+            path = state.begun(day) / "account_template.parquet"
+            _copy(duck, path, query, "account, template")
 
 
-def _write_day(duck: Connection, place: Path, day: int) -> None:
-    """The tables of a day; each in one order, so that the same log gives the same files.
+def _slice(duck: Connection, part: str, tally: Tally) -> None:
+    """What a slice of the accounts adds to the tables of the days.
 
     Numbers are made distinct before any text is joined to them: that is what fits into memory.
     """
-    _copy(duck, place / "account_day.parquet", _days(day), "account")
+    hours = ", ".join(
+        f"coalesce(sum(events) FILTER (hour = {hour}), 0)::BIGINT AS h{hour}" for hour in range(24)
+    )
     duck.execute(
-        "CREATE OR REPLACE TABLE s.of_day AS SELECT account, min(signup) AS signup,"
+        "CREATE OR REPLACE TABLE s.hours AS SELECT day, account, sum(events)::BIGINT AS events,"
+        f" bool_or(mismatch) AS mismatch, bool_or(moved) AS moved, {hours}"
+        f" FROM {part} GROUP BY day, account"
+    )
+    _add(duck, "account_day", _days(part))
+    duck.execute(
+        "CREATE OR REPLACE TABLE s.one AS SELECT day, account, min(signup) AS signup,"
+        " max(signup) AS last_signup, min(nullif(entity, 0)) AS first_entity,"
         " bool_or(payment != 0) AS carded, bool_or(device != 0) AS deviced, max(entity) AS entity"
-        f" FROM s.part WHERE day = {day} GROUP BY account"
+        f" FROM {part} GROUP BY day, account"
     )
-    _copy(
+    accounts, twice = duck.execute(
+        "SELECT count(*), count(*) FILTER (signup != last_signup OR entity != first_entity) FROM"
+        " (SELECT account, min(signup) AS signup, max(last_signup) AS last_signup,"
+        " min(first_entity) AS first_entity, max(entity) AS entity FROM s.one GROUP BY account)"
+    ).fetchone()
+    tally.accounts, tally.twice = tally.accounts + accounts, tally.twice + twice
+    _add(
         duck,
-        place / "account.parquet",
-        f"""
-        SELECT number AS account,
-            CASE WHEN signup < DATE '1970-01-01' + {day} THEN signup
-                WHEN signup IS NOT NULL THEN DATE '1970-01-01' + {day} END AS signup,
-            carded, deviced, coalesce(digest, '') AS entity
-        FROM s.of_day p JOIN s.number ON p.account = number.h
-        LEFT JOIN (SELECT h, digest FROM s.name WHERE kind = 'entity') n ON n.h = p.entity
-        """,
         "account",
+        """
+        SELECT DATE '1970-01-01' + day AS day, number AS account,
+            CASE WHEN signup < DATE '1970-01-01' + day THEN signup
+                WHEN signup IS NOT NULL THEN DATE '1970-01-01' + day END AS signup,
+            carded, deviced, coalesce(digest, '') AS entity
+        FROM s.one JOIN s.number ON one.account = number.h
+        LEFT JOIN s.name_entity n ON n.h = one.entity
+        """,
     )
-    duck.execute("CREATE OR REPLACE TABLE s.token (account BIGINT, kind VARCHAR, token VARCHAR)")
     for kind in schema.KINDS:
-        fine = f"AND {kind} IN (SELECT h FROM s.fine)" if kind == "egress" else ""
+        fine = "SEMI JOIN s.fine ON held.h = fine.h" if kind == "egress" else ""
         duck.execute(
-            f"CREATE OR REPLACE TABLE s.held AS SELECT DISTINCT account, {kind} AS h"
-            f" FROM s.part WHERE day = {day} AND {kind} != 0 {fine}"
+            "CREATE OR REPLACE TABLE s.held AS SELECT DISTINCT DATE '1970-01-01' + day AS day,"
+            f" account, {kind} AS h FROM {part} WHERE {kind} != 0"
         )
-        duck.execute(
-            f"INSERT INTO s.token SELECT number, '{kind}', digest FROM s.held"
-            " JOIN s.number ON held.account = number.h"
-            f" JOIN (SELECT h, digest FROM s.name WHERE kind = '{kind}') n ON n.h = held.h"
+        _add(duck, f"of_{kind}", "SELECT DISTINCT day, h FROM s.held")
+        _add(
+            duck,
+            "account_token",
+            f"SELECT held.day, number AS account, '{kind}' AS kind, digest AS token FROM s.held"
+            f" JOIN s.number ON held.account = number.h JOIN s.name_{kind} n ON n.h = held.h"
+            f" {fine}",
         )
-    _copy(duck, place / "account_token.parquet", "FROM s.token", "account, kind, token")
-    _copy(
-        duck,
-        place / "account_tag.parquet",
-        f"SELECT DISTINCT number AS account, kind, tag FROM s.word w"
-        f" JOIN s.number ON w.account = number.h WHERE day = {day}",
-        "account, kind, tag",
+
+
+def _add(duck: Connection, name: str, query: str) -> None:
+    """Put rows into a table, which the first of them make."""
+    duck.execute(f"CREATE TABLE IF NOT EXISTS s.{name} AS FROM ({query}) LIMIT 0")
+    duck.execute(f"INSERT INTO s.{name} {query}")
+
+
+def _write_day(duck: Connection, place: Path, day: date) -> None:
+    """The tables of a day; each in one order, so that the same log gives the same files."""
+    duck.execute(
+        "CREATE OR REPLACE TABLE s.account_tag AS SELECT DISTINCT DATE '1970-01-01' + day AS day,"
+        " number AS account, kind, tag FROM s.word JOIN s.number ON word.account = number.h"
     )
+    for name, without, order in (
+        ("account_day", "", "account"),
+        ("account", "EXCLUDE (day)", "account"),
+        ("account_token", "EXCLUDE (day)", "account, kind, token"),
+        ("account_tag", "EXCLUDE (day)", "account, kind, tag"),
+    ):
+        query = f"SELECT * {without} FROM s.{name} WHERE day = DATE '{day}'"
+        _copy(duck, place / f"{name}.parquet", query, order)
 
 
-def _days(day: int) -> str:
-    most = ", ".join(f"coalesce(h{hour}, 0)" for hour in range(24))
-    level = " + ".join(f"least(24 * coalesce(h{hour}, 0), events)" for hour in range(24))
+def _days(part: str) -> str:
+    most = ", ".join(f"h{hour}" for hour in range(24))
+    level = " + ".join(f"least(24 * h{hour}, events)" for hour in range(24))
     am, pm = (
         " + ".join(
-            f"(9 * coalesce(h{half + step}, 0) // most) * {10 ** (11 - step)}::BIGINT"
-            for step in range(12)
+            f"(9 * h{half + step} // most) * {10 ** (11 - step)}::BIGINT" for step in range(12)
         )
         for half in (0, 12)
     )
     return f"""
-        WITH topped AS (SELECT *, greatest({most}) AS most FROM s.hours WHERE day = {day}),
+        WITH topped AS (SELECT *, greatest({most}) AS most FROM s.hours),
         clients AS (
-            SELECT account, arg_max(client, (n, client)) AS client FROM (
-                SELECT p.account, c.client, sum(events) AS n FROM s.part p
-                JOIN s.client c ON c.h = p.client WHERE day = {day} GROUP BY ALL
-            ) GROUP BY account
+            SELECT day, account, arg_max(client, (n, client)) AS client FROM (
+                SELECT p.day, p.account, c.client, sum(events) AS n FROM {part} p
+                JOIN s.client c ON c.h = p.client GROUP BY ALL
+            ) GROUP BY day, account
         )
-        SELECT number AS account, DATE '1970-01-01' + {day} AS day, events,
+        SELECT number AS account, DATE '1970-01-01' + topped.day AS day, events,
             (9 * ({level}) // (24 * events))::BIGINT AS flat,
             ({am})::BIGINT AS am, ({pm})::BIGINT AS pm,
             events >= {MIDDLE[0]} AND events < {MIDDLE[1]} AS mid, mismatch, moved,
             coalesce(client, '') AS client
         FROM topped JOIN s.number ON topped.account = number.h
-        LEFT JOIN clients ON clients.account = topped.account
+        LEFT JOIN clients ON clients.day = topped.day AND clients.account = topped.account
     """
 
 
@@ -407,20 +431,26 @@ def _count_words(duck: Connection, tally: Tally) -> None:
     ).fetchone()
 
 
-def _names(duck: Connection, day: int) -> Iterator[Any]:
+def _names(duck: Connection, day: date) -> Iterator[Any]:
     """What the digests of a day stand for, in parts."""
-    for kind in ("account", "payment", "device", "egress"):
-        digest = f"substr(digest, 1, {DIGITS})" if kind == "account" else "digest"
-        duck.execute(
-            f"CREATE OR REPLACE TABLE s.held AS SELECT DISTINCT {kind} AS h FROM s.part"
-            f" WHERE day = {day} AND {kind} != 0"
+    shown = f"substr(digest, 1, {DIGITS})"
+    yield from _named(
+        duck,
+        f"SELECT 'account' AS kind, {shown} AS digest, text FROM s.name_account"
+        f" WHERE CAST('0x' || {shown} AS BIGINT) IN"
+        f" (SELECT account FROM s.account_day WHERE day = DATE '{day}')",
+    )
+    for kind in schema.KINDS:
+        yield from _named(
+            duck,
+            f"SELECT '{kind}' AS kind, digest, text FROM s.name_{kind}"
+            f" WHERE h IN (SELECT h FROM s.of_{kind} WHERE day = DATE '{day}')",
         )
-        reader = duck.execute(
-            f"SELECT kind, {digest} AS digest, text FROM s.name SEMI JOIN s.held USING (h)"
-            f" WHERE kind = '{kind}' ORDER BY ALL"
-        ).to_arrow_reader(read.BATCH)
-        for batch in reader:
-            yield pa.Table.from_batches([batch])
+
+
+def _named(duck: Connection, query: str) -> Iterator[Any]:
+    for batch in duck.execute(f"{query} ORDER BY digest, text").to_arrow_reader(read.BATCH):
+        yield pa.Table.from_batches([batch])
 
 
 def _copy(duck: Connection, place: Path, query: str, order: str) -> None:

@@ -1,16 +1,18 @@
 """From prompts to templates: near-duplicates of a day, and what at least half of them share.
 
-Of a prompt only numbers stay: its bands and shingles (`indicators.stix.fingerprints`), in two
-temporary files that are read in columns, so that ten million prompts need little memory. No text
-of a prompt is ever written.
+Of a prompt only numbers stay: its bands and shingles (`indicators.stix.fingerprints`), in temporary
+files that are read part by part, so that ten million prompts need little memory. No text of a
+prompt is ever written.
 """
 
+import itertools
 import json
 import tempfile
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +22,10 @@ MOST = 8  # prompts of one account and day
 CHUNK = 512  # texts at a time
 SAMPLED = 64  # prompts of a group that its consensus is made of
 _SLOTS = 1 << 24
-_PART = 1 << 20
+_SPREAD = 1 << 16  # prompts whose bands are put in order at a time
+_PARTS = 16
+_FACTS = 14  # octets for a prompt: account, day, number of shingles
+_PLACED = np.dtype([("row", np.int32), ("value", np.uint64)])
 _SAME = 8  # templates with an equal band that are looked at
 _EXPECTED = ("system", "user", "developer")
 _SAID = ("content", "text", "parts")
@@ -46,10 +51,8 @@ class Template:
 
 @dataclass(frozen=True, slots=True)
 class Used:
-    """What a day's prompts came to: who used which template, and templates not known before."""
+    """What prompts came to: of which template each is, or -1, and templates not known before."""
 
-    accounts: Array  # as they were given
-    days: Array
     templates: Array
     made: tuple[Template, ...]
 
@@ -85,27 +88,32 @@ def _strings(value: object, depth: int = 0) -> Iterator[str]:
 
 
 class Sketchbook:
-    """The prompts of a day or some days, as numbers in two files that end with it."""
+    """The prompts of a day or some days, as numbers in three files that end with it.
+
+    In memory is a handful of octets for a prompt, while `used` works.
+    """
 
     def __init__(self, folder: Path) -> None:
-        self._bands: IO[bytes] = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed by `close`
-        self._shingles: IO[bytes] = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - as above
-        self._chunks: list[int] = []
-        self._lengths: list[Array] = []
-        self._accounts: list[Array] = []
-        self._days: list[Array] = []
-        # Where the prompts of each chunk begin: among all, and in the file of shingles.
+        # Who, when and how many shingles, chunk by chunk; the shingles; the bands (`_spread`).
+        self._facts, self._shingles, self._bands = (
+            tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed by `close`
+            for _ in range(3)
+        )
+        # Where each chunk begins: among all prompts, and among all shingles.
         self._begins: list[int] = []
         self._places: list[int] = []
         self._written = 0
+        self._waiting: list[Array] = []
+        self._spread_out = 0
+        self._spreads: list[tuple[int, Array]] = []
         self.count = 0  # of prompts that have a fingerprint
         self._taken: Array = np.zeros(_SLOTS, dtype=np.uint8)
         self.too_short = 0
 
     def close(self) -> None:
         """Let go of the files."""
-        self._bands.close()
-        self._shingles.close()
+        for file in (self._facts, self._shingles, self._bands):
+            file.close()
 
     def take(self, accounts: Array, days: Array, prompts: Sequence[str]) -> None:
         """Fingerprint these, but no more than eight of one account and day."""
@@ -118,25 +126,23 @@ class Sketchbook:
             if not places:
                 continue
             rows = start + np.array(places)
-            self._accounts.append(accounts[rows])
-            self._days.append(days[rows].astype(np.int32))
             lengths = np.array([len(one) for one in shingles], dtype=np.uint16)
             self._begins.append(self.count)
             self._places.append(self._written)
-            self._written += int(lengths.sum(dtype=np.int64))
-            self._lengths.append(lengths)
-            self._chunks.append(len(places))
-            self.count += len(places)
-            self._bands.write(np.ascontiguousarray(_hashed(minima).T).tobytes())
+            self._facts.write(accounts[rows].astype(np.int64).tobytes())
+            self._facts.write(days[rows].astype(np.int32).tobytes())
+            self._facts.write(lengths.tobytes())
             self._shingles.write(np.concatenate(shingles).tobytes())
+            self._written += int(lengths.sum(dtype=np.int64))
+            self._waiting.append(_hashed(minima))
+            self.count += len(places)
+            if self.count - self._spread_out >= _SPREAD:
+                self._spread()
 
     def used(self, known: Sequence[Template], *, next_number: int) -> Used:
         """Which prompt is of which template, known or made of at least eight prompts here."""
-        count = self.count
-        if not count:
-            none: Array = np.empty(0, dtype=np.int64)
-            return Used(none, none, none, ())
-        templates: Array = np.full(count, -1, dtype=np.int64)
+        self._spread()
+        templates: Array = np.full(self.count, -1, dtype=np.int32)
         self._matched(known, templates)
         made: list[Template] = []
         for members in _groups(self._leaders(templates)):
@@ -144,9 +150,24 @@ class Sketchbook:
             if template is not None and not any(_is_near(template, one) for one in made):
                 made.append(template)
         self._matched(made, templates)
-        rows = np.flatnonzero(templates >= 0)
-        accounts, days = np.concatenate(self._accounts), np.concatenate(self._days)
-        return Used(accounts[rows], days[rows], templates[rows], tuple(made))
+        return Used(templates, tuple(made))
+
+    def uses(self, used: Used) -> Iterator[tuple[Array, Array, Array]]:
+        """Accounts, days and templates of the prompts that are of one, part by part."""
+        self._facts.seek(0)
+        chunks = list(itertools.pairwise([*self._begins, self.count]))
+        for place in range(0, len(chunks), CHUNK):
+            parts = [self._uses(used, *chunk) for chunk in chunks[place : place + CHUNK]]
+            accounts, days, templates = map(np.concatenate, zip(*parts, strict=True))
+            yield accounts, days, templates
+
+    def _uses(self, used: Used, begin: int, end: int) -> tuple[Array, Array, Array]:
+        size = end - begin
+        octets = self._facts.read(_FACTS * size)
+        accounts = np.frombuffer(octets, dtype=np.int64, count=size)
+        days = np.frombuffer(octets, dtype=np.int32, count=size, offset=8 * size)
+        rows = used.templates[begin:end] >= 0
+        return accounts[rows], days[rows], used.templates[begin:end][rows]
 
     def _allowed(self, accounts: Array, days: Array) -> list[int]:
         """The places of those that are not yet too many of their account and day."""
@@ -162,28 +183,46 @@ class Sketchbook:
                 keep.append(place)
         return keep
 
+    def _spread(self) -> None:
+        """Write the bands that wait: band by band, and of each those together that may be equal."""
+        if not self._waiting:
+            return
+        rows, first = np.concatenate(self._waiting), np.int32(self._spread_out)
+        self._waiting.clear()
+        self._spread_out = self.count
+        ends: Array = np.empty((fingerprints.BANDS, _PARTS), dtype=np.int32)
+        begin = self._bands.tell()
+        for band in range(fingerprints.BANDS):
+            column = rows[:, band]
+            part = (column % np.uint64(_PARTS)).astype(np.uint8)
+            order = np.argsort(part, kind="stable")
+            ends[band] = np.cumsum(np.bincount(part, minlength=_PARTS))
+            written: Array = np.empty(len(rows), dtype=_PLACED)
+            written["row"], written["value"] = first + order.astype(np.int32), column[order]
+            self._bands.write(written.tobytes())
+        self._spreads.append((begin, ends))
+
     def _parts(self, band: int, free: Array) -> Iterator[tuple[Array, Array]]:
         """One band of the free prompts, in parts of which no two have a value in common."""
         self._bands.flush()
-        column: Array = np.empty(self.count, dtype=np.uint64)
-        at = 0
-        for size in self._chunks:
-            self._bands.seek((at * fingerprints.BANDS + band * size) * 8)
-            column[at : at + size] = np.frombuffer(self._bands.read(size * 8), dtype=np.uint64)
-            at += size
-        parts = 1 + self.count // _PART
-        for part in range(parts):
-            rows: Array = np.flatnonzero(free & (column % np.uint64(parts) == part)).astype(
-                np.int32
-            )
-            if len(rows):
-                yield rows, column[rows]
+        for part in range(_PARTS):
+            found = []
+            for begin, ends in self._spreads:
+                size, end = int(ends[band, -1]), int(ends[band, part])
+                start = int(ends[band, part - 1]) if part else 0
+                self._bands.seek(begin + (band * size + start) * _PLACED.itemsize)
+                octets = self._bands.read((end - start) * _PLACED.itemsize)
+                placed = np.frombuffer(octets, dtype=_PLACED)
+                found.append(placed[free[placed["row"]]])
+            every = np.concatenate(found) if found else np.empty(0, dtype=_PLACED)
+            if len(every):
+                yield np.ascontiguousarray(every["row"]), np.ascontiguousarray(every["value"])
 
     def _matched(self, known: Sequence[Template], templates: Array) -> None:
         """Give each prompt without one the first template that shares two bands with it."""
         if not known:
             return
-        numbers = np.array([one.template for one in known], dtype=np.int64)
+        numbers = np.array([one.template for one in known], dtype=np.int32)
         hashed = _hashed(np.array([one.signature for one in known], dtype=np.uint32))
         once: Array = np.empty(0, dtype=np.uint64)
         for band in range(fingerprints.BANDS):
@@ -220,7 +259,9 @@ class Sketchbook:
             leader[behind[::-1]] = ahead[::-1]
             led[behind] = True
             once = once[~led[_unpaired(once)[0]]]
-        return np.where(leader >= 0, leader[leader], leader)  # whose leader is led itself
+        ahead = leader[leader]  # whose leader is led itself
+        ahead[leader < 0] = -1
+        return ahead
 
     def _made(self, members: Array, *, number: int) -> Template | None:
         """A template of these prompts, if they have enough in common."""
@@ -234,10 +275,11 @@ class Sketchbook:
         return Template(number, signature, len(common) + 2, "")
 
     def _shingles_of(self, row: int) -> Array:
-        self._shingles.flush()
-        chunk = int(np.searchsorted(self._begins, row, "right")) - 1
-        lengths = self._lengths[chunk]
-        inside = row - self._begins[chunk]
+        chunk = bisect_right(self._begins, row) - 1
+        begin, end = self._begins[chunk], [*self._begins[chunk + 1 : chunk + 2], self.count][0]
+        self._facts.seek(_FACTS * begin + (_FACTS - 2) * (end - begin))
+        lengths = np.frombuffer(self._facts.read(2 * (end - begin)), dtype=np.uint16)
+        inside = row - begin
         at = self._places[chunk] + int(lengths[:inside].sum(dtype=np.int64))
         self._shingles.seek(at * 4)
         return np.frombuffer(self._shingles.read(int(lengths[inside]) * 4), dtype=np.uint32)
@@ -249,11 +291,16 @@ def _is_near(one: Template, other: Template) -> bool:
 
 def _groups(leaders: Array) -> Iterator[Array]:
     """The prompts of each leader, where there are enough of them."""
-    order = np.argsort(leaders, kind="stable")
+    is_led = (leaders >= 0) & (leaders != np.arange(len(leaders), dtype=np.int32))
+    leads: Array = np.zeros(len(leaders), dtype=bool)
+    leads[leaders[is_led]] = True
+    # Most prompts are like no other.
+    rows: Array = np.flatnonzero(is_led | leads).astype(np.int32)
+    order = rows[np.argsort(leaders[rows], kind="stable")]
     values = leaders[order]
     starts = np.flatnonzero(np.concatenate([[True], values[1:] != values[:-1]]))
     for begin, end in zip(starts, [*starts[1:], len(values)], strict=True):
-        if end - begin >= fingerprints.PROMPTS and values[begin] >= 0:
+        if end - begin >= fingerprints.PROMPTS:
             yield order[begin:end]
 
 

@@ -3,18 +3,19 @@
 import gzip
 import json
 from collections.abc import Callable
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 import zstandard
 
 from exchange.proof.refused import Refused
-from indicators.extract import fold, read, state, window
+from indicators.extract import fold, prompts, read, state, window
 from indicators.extract import map as maps
 from indicators.extract.fold import Means, Tally
 from indicators.extract.read import Wanted
@@ -32,7 +33,9 @@ def folded(
         return _folded(kept, log, mapped, Wanted(first, last, **more))
 
 
-def _folded(kept: State, log: Path, mapped: str, wanted: Wanted) -> Tally:
+def _folded(
+    kept: State, log: Path, mapped: str, wanted: Wanted, means: Means | None = None
+) -> Tally:
     given, own = read.source(log), maps.parse(mapped)
     with fold.connection(kept, Means()) as duck:
         found = maps.match(read.columns(duck, given), own)
@@ -41,7 +44,7 @@ def _folded(kept: State, log: Path, mapped: str, wanted: Wanted) -> Tally:
     wanted = Wanted(
         wanted.first, wanted.last, wanted.own, own.releases, wanted.one_in, has_offset=offset
     )
-    return fold.fold(kept, given, found, wanted, Means())
+    return fold.fold(kept, given, found, wanted, means or Means())
 
 
 def table(room: Path, name: str, day: date = DAY) -> Rows:
@@ -319,3 +322,38 @@ def test_an_account_that_was_there_when_the_state_began_is_not_new(
         place = window.write(kept, duck, day=DAY, spell=lambda one: [])
         first = {row["first_day"] for row in pq.read_table(place / "account.parquet").to_pylist()}
     assert first == {DAY - timedelta(days=45)}
+
+
+def test_a_day_of_many_accounts_is_folded_in_little_memory(tmp_path: Path) -> None:
+    """Two hundred thousand accounts, and so little for the engine that none may hold them all."""
+    log, count = tmp_path / "log.parquet", 200_000
+    number = pa.array(range(count)).cast(pa.string())
+    began = int(datetime(DAY.year, DAY.month, DAY.day, tzinfo=UTC).timestamp())
+    at = pa.array([(began + one % 86_400) * 1_000_000 for one in range(count)])
+    names = {name: pc.binary_join_element_wise(name, number, "-")
+             for name in ("user.id", "card", "device_id")}  # fmt: skip
+    rows = {**names, "start_time": at.cast(pa.timestamp("us", "UTC"))}
+    pq.write_table(pa.table(rows), log)
+    with state.opened(tmp_path / "state") as kept:
+        mapped = 'version = "weir-map/1"\n[columns]\npayment = "card"\ndevice = "device_id"\n'
+        tally = _folded(kept, log, mapped, Wanted(DAY, DAY), Means(memory=80))
+    assert (tally.used, tally.accounts) == (count, count)
+    held = pq.read_table(tmp_path / f"state/days/{DAY}/account_token.parquet")
+    assert held.num_rows == 2 * count
+    order = held.select(["account", "kind", "token"])
+    assert order.equals(order.sort_by([(name, "ascending") for name in order.column_names]))
+
+
+def test_prompts_are_of_the_same_templates_however_they_are_spread(
+    rows: Rows, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = jsonl(tmp_path, rows)
+    with state.opened(tmp_path / "state") as kept:  # the keys, so that accounts have one number
+        _folded(kept, log, MAP, Wanted(DAY, DAY))
+        kept.keep_templates([])
+    before = table(tmp_path, "account_template")
+    assert len(before) == GUILTY
+    monkeypatch.setattr(prompts, "CHUNK", 5)
+    monkeypatch.setattr(prompts, "_SPREAD", 12)
+    folded(tmp_path, log)
+    assert table(tmp_path, "account_template") == before
