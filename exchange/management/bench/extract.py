@@ -25,7 +25,8 @@ def run(sizes: Sequence[int], report: Report) -> None:
             found = _work("fold", room / "log", room / "state")
         finally:
             shutil.rmtree(room)
-        report.title(f"Fold a log of {size:,} events ({log['octets'] / 1e9:.1f} GB of Parquet)")
+        said = f"{size:,} events of {found['accounts']:,.0f} accounts"
+        report.title(f"Fold a log of {said} ({log['octets'] / 1e9:.1f} GB of Parquet)")
         beside = f"{found['cpu']:.1f} s of a core, {found['wall']:.1f} s in all, "
         beside += f"{found['prompts']:,.0f} prompts fingerprinted"
         rate = found["events"] / found["cpu"]

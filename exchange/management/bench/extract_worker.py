@@ -7,10 +7,14 @@ import json
 import re
 import sys
 import time
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
-import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from indicators.extract import fold, read, state
 from indicators.extract import map as maps
@@ -19,7 +23,8 @@ from indicators.extract.read import Wanted
 
 DAY = date(2026, 11, 2)
 PER_ACCOUNT = 50  # events of a day
-AT_ONCE = 5_000_000
+IN_A_FILE = 5_000_000
+AT_ONCE = 100_000  # events of a row group
 MAP = """version = "weir-map/1"
 
 [columns]
@@ -27,40 +32,85 @@ payment = "card"
 device = "device_id"
 signup = "signup_day"
 """
-# Names of OpenTelemetry; half of the prompts follow one of two templates, 65 to 80 words long.
-_EVENT = """
-    SELECT 'acct-' || a AS "user.id",
-        TIMESTAMPTZ '2026-11-02 00:00:00+00' + to_microseconds(i * 86400000000 // {events})
-            AS start_time,
-        'card-' || (a * 3 // 4) AS card, 'device-' || (a * 9 // 10) AS device_id,
-        (11 + a % 80) || '.' || (a // 80 % 250) || '.' || (a // 20000 % 250) || '.7'
-            AS "client.address",
-        'sdk-python/' || (a % 9) || '.2' AS "user_agent.original",
-        DATE '2026-08-01' + (a % 90)::INTEGER AS signup_day,
-        'model-' || (a % 3) AS "gen_ai.request.model",
-        CASE WHEN i % 4 = 0 THEN 'grade the answer below by this rubric from one to ten '
-             WHEN i % 4 = 1 THEN 'rewrite the text so that no reader would take offence '
-             ELSE '' END
-            || array_to_string(list_transform(range(60), x -> 'w' || CASE
-                WHEN i % 4 < 2 AND x % 10 > 1 THEN x ELSE (h >> (x % 50)) % 5000 END), ' ')
-            AS "gen_ai.prompt"
-    FROM (SELECT i, (hash(i) % {accounts})::BIGINT AS a,
-            (hash(i * 7 + 1) % 1000000007)::BIGINT AS h FROM range({first}, {last}) t(i))
-"""
+# Half of the prompts follow one of two templates, 70 words long, of which 12 differ.
+ASKED = (
+    "grade the answer below by this rubric from one to ten",
+    "rewrite the text so that no reader would take offence",
+)
+FIXED = tuple(" ".join(f"w{10 * part + n}" for n in range(2, 10)) for part in range(6))
+VOCABULARY, PHRASES = 5_000, 1 << 16
+
+Array = Any  # of numpy, or of Arrow
 
 
 def write(place: Path, events: int) -> dict[str, float]:
-    """A day's log of so many events, in files of five million each."""
+    """A day's log of so many events under names of OpenTelemetry, in files of five million each."""
     place.mkdir()
-    with duckdb.connect(":memory:", config={"memory_limit": "1GB"}) as duck:
-        duck.execute("SET preserve_insertion_order = false")
-        for first in range(0, events, AT_ONCE):
-            last = min(first + AT_ONCE, events)
-            accounts = max(1, events // PER_ACCOUNT)
-            query = _EVENT.format(events=events, accounts=accounts, first=first, last=last)
-            file = place / f"{first // AT_ONCE:04d}.parquet"
-            duck.execute(f"COPY ({query}) TO '{file}' (FORMAT parquet, COMPRESSION zstd)")
+    accounts = max(1, events // PER_ACCOUNT)
+    drawn = np.random.default_rng(20261102)
+    two, three = (_phrases(drawn, words) for words in (2, 3))
+    for first in range(0, events, IN_A_FILE):
+        last = min(first + IN_A_FILE, events)
+        writer = None
+        for begin in range(first, last, AT_ONCE):
+            numbers = np.arange(begin, min(begin + AT_ONCE, last))
+            who = drawn.integers(accounts, size=len(numbers))
+            table = _facts(numbers, who, events)
+            table["gen_ai.prompt"] = _prompts(drawn, len(numbers), two, three)
+            part = pa.table(table)
+            if writer is None:
+                file = place / f"{first // IN_A_FILE:04d}.parquet"
+                writer = pq.ParquetWriter(file, part.schema, compression="zstd")
+            writer.write_table(part)
+        if writer is not None:
+            writer.close()
     return {"octets": float(sum(file.stat().st_size for file in place.iterdir()))}
+
+
+def _facts(numbers: Array, who: Array, events: int) -> dict[str, Array]:
+    """All of some events but their prompts."""
+    began = datetime(DAY.year, DAY.month, DAY.day, tzinfo=UTC)
+    micros = int(began.timestamp()) * 1_000_000 + numbers * 86_400_000_000 // events
+    address = [who % 80 + 11, who // 80 % 250, who // 20_000 % 250]
+    signup = (date(2026, 8, 1) - date(1970, 1, 1)).days + who % 90
+    return {
+        "user.id": _joined("acct-", who),
+        "start_time": pa.array(micros, pa.timestamp("us", "UTC")),
+        "card": _joined("card-", who * 3 // 4),
+        "device_id": _joined("device-", who * 9 // 10),
+        "client.address": _joined(*(part for one in address for part in (one, ".")), "7"),
+        "user_agent.original": _joined("sdk-python/", who % 9, ".2"),
+        "signup_day": pa.array(signup.astype(np.int32), pa.date32()),
+        "gen_ai.request.model": _joined("model-", who % 3),
+    }
+
+
+def _prompts(drawn: Array, count: int, two: Array, three: Array) -> Array:
+    """Two of four follow a template each, the others none: sixty words that nobody else wrote."""
+    made = []
+    for asked in ASKED:
+        parts: list[Any] = [asked]
+        for fixed in FIXED:
+            parts += [two.take(_chosen(drawn, count // 4)), fixed]
+        made.append(pc.binary_join_element_wise(*parts, " "))
+    free = count - 2 * (count // 4)
+    said = [three.take(_chosen(drawn, free)) for _ in range(20)]
+    made.append(pc.binary_join_element_wise(*said, " "))
+    return pa.concat_arrays(made).take(pa.array(drawn.permutation(count)))
+
+
+def _phrases(drawn: Array, words: int) -> Array:
+    found = drawn.integers(VOCABULARY, size=(PHRASES, words)).tolist()
+    return pa.array([" ".join(f"w{word}" for word in phrase) for phrase in found])
+
+
+def _chosen(drawn: Array, count: int) -> Array:
+    return pa.array(drawn.integers(PHRASES, size=count))
+
+
+def _joined(*parts: str | Array) -> Array:
+    texts = [one if isinstance(one, str) else pa.array(one).cast(pa.string()) for one in parts]
+    return pc.binary_join_element_wise(*texts, "")
 
 
 def folded(log: Path, room: Path) -> dict[str, float]:
@@ -76,6 +126,7 @@ def folded(log: Path, room: Path) -> dict[str, float]:
         tally = fold.fold(kept, given, found, Wanted(DAY, DAY, one_in=one_in), means)
     return {
         "events": float(tally.used),
+        "accounts": float(tally.accounts),
         "prompts": float(tally.prompts),
         "templates": float(tally.templates),
         "wall": time.perf_counter() - began,
