@@ -1,6 +1,7 @@
 """Runs: the active algorithms over the pool, in a process of its own, and what comes of them.
 
-1. only if something is new: an extract, an algorithm, a dispute, or the day
+1. only if something is new: an extract, an algorithm, a dispute, or the day; dry runs that wait
+   come after it, in a child of their own, so that none of them takes a finding's time or memory
 2. a child opens the seals and applies each algorithm in a process of its own (`detection.opening`);
    it is given the key of each day through its pipe, and has nothing else
 3. an algorithm that failed is suspended, the others go on
@@ -42,6 +43,7 @@ MEMORY = 6 << 30  # of a run's processes, each
 SECONDS = 270
 MOST_SAID = 256 << 20  # octets of its answer
 ALGORITHM_SECONDS = 30
+DRY_SECONDS = 150  # of all dry runs of a run; what was not begun by then waits for the next
 ALGORITHM_MEMORY = 2 << 30  # beyond what the rows take
 LISTED = 20
 _LENGTH = 8
@@ -101,15 +103,18 @@ def work(*, now: datetime, limit: Limit | None = None) -> UUID | None:
         is_same = newest is not None and bytes(newest.inputs) == digest
         if is_same and not wanted:  # 1
             return None
-        # A dry run alone is no run: it makes no finding, and stands in no ledger.
-        before = () if is_same else findings.before(now)
-        head = _head(() if is_same else active, before, disputed, limit or Limit(), now=now)
-        head["wanted"] = [{"id": str(one.id), "text": one.text} for one in wanted]
-        count, said = _asked(head, now=now)  # 2
-        _answer(wanted, said, now=now)
-        if is_same:
-            return None
-        return _conclude(active, digest, count, said, now=now)
+        made = None
+        if not is_same:
+            head = _head(active, findings.before(now), disputed, limit or Limit(), now=now)
+            count, said = _asked(head, now=now)  # 2
+            made = _conclude(active, digest, count, said, now=now)
+        if wanted:
+            # A dry run is no run: it makes no finding, and stands in no ledger.
+            head = _head((), (), frozenset(), limit or Limit(), now=now)
+            head["wanted"] = [{"id": str(one.id), "text": one.text} for one in wanted]
+            _, said = _asked(head, now=now)
+            _answer(wanted, said, now=now)
+        return made
 
 
 def newest(principal: Principal) -> tuple[Done, ...]:
@@ -205,6 +210,7 @@ def _head(
     return {
         "epoch": tokens.epoch(now),
         "seconds": limit.seconds,
+        "dry_seconds": DRY_SECONDS,
         "memory": limit.memory,
         "key": base64.b64encode(_key_of(settings.POOL_KEY)).decode(),
         "algorithms": [{"digest": one.digest, "text": one.text} for one in active],
@@ -212,6 +218,7 @@ def _head(
         # What said something today says nothing more before tomorrow.
         "settled": [row.name for row in before if row.changed_at.astimezone(UTC).date() >= today],
         "disputed": sorted(disputed & {row.name for row in before}),
+        "wanted": [],
     }
 
 
@@ -256,6 +263,8 @@ def _answer(wanted: Sequence[Wanted], said: Mapping[str, Any], *, now: datetime)
     tried = {one["id"]: one for one in said.get("tried", ())}
     for wish in wanted:
         one = tried.get(str(wish.id), {"trouble": "broken"})
+        if tried and str(wish.id) not in tried:
+            continue  # there was no time left for it: it waits for the next run
         if one["trouble"]:
             algorithms.fail(wish.id, trouble=one["trouble"], now=now)
             continue

@@ -223,6 +223,9 @@ TOKEN_NEW_DAYS = number("TOKEN_NEW_DAYS", default=30)
 # The same for a credential that sends extracts too, counted apart; of new members in proportion
 EXTRACT_TOKEN_QUOTA = number("EXTRACT_TOKEN_QUOTA", default=200_000)
 
+# How many new algorithms a member may write on one day
+ALGORITHM_QUOTA = number("ALGORITHM_QUOTA", default=200)
+
 INSTALLED_APPS = [
     "django.contrib.auth",
     "django.contrib.contenttypes",

@@ -9,6 +9,7 @@ from exchange.algorithms import life, sealed
 from exchange.models import Algorithm, AlgorithmText, DryRun
 from exchange.web.algorithm_forms import POINTS
 from indicators.detection import document
+from members.models import User
 from tests.cast import Cast
 from tests.core.algorithm_material import DETECTOR, SIGMA, written
 
@@ -48,17 +49,19 @@ def put(
     runs_on: str = "both",
     version: int = 1,
     id: UUID | None = None,
+    author: User | None = None,
     now: datetime,
 ) -> Algorithm:
-    """Ana's algorithm in a state, as if all before it had been done."""
+    """Ana's algorithm, or another's, in a state, as if all before it had been done."""
+    author = author or cast.ana
     said = text(runs_on, version=version, id=id)
     found = document.parse(said.encode())
     steps = ["draft", "submitted", "approved", "reviewed", "active", "suspended"]
     reached = steps.index(state) if state in steps else len(steps)  # at its end
     row = Algorithm.objects.create(
         **life._facts(found),
-        member=cast.aurora,
-        author=cast.ana,
+        member=author.member,
+        author=author,
         state=state,
         approved_by=cast.alma if reached > 1 else None,
         reviewed_by=cast.dora if reached > 2 else None,
@@ -73,7 +76,7 @@ def put(
     if reached:
         answer = sealed.seal_of(row.member_id).seal(ANSWER, aad=sealed.tests_aad(row.id))
     AlgorithmText.objects.create(
-        algorithm=row, member=cast.aurora, sealed=life._sealed(row, said), sealed_tests=answer
+        algorithm=row, member=author.member, sealed=life._sealed(row, said), sealed_tests=answer
     )
     if reached > 2 and runs_on != "pool":
         life._give(row, said)

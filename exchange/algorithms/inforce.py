@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import F, QuerySet, Window
+from django.db.models.functions import RowNumber
 
 from exchange import ledger
 from exchange.algorithms.sealed import open_text
@@ -117,12 +118,16 @@ def record(row: Algorithm, act: str, *, by: Sequence[UUID | None] = (), now: dat
 
 
 def wanted(limit: int = 10) -> tuple[Wanted, ...]:
-    """The dry runs that wait, oldest first; what is no longer as it was asked for has ended."""
-    rows = _waiting().select_related("algorithm", "algorithm__text").order_by("asked_at", "id")
+    """The dry runs that wait: each member's oldest first, then each one's next, and so on.
+
+    So no member waits for all of another's. What is no longer as it was asked for has ended.
+    """
+    turn = Window(RowNumber(), partition_by="member_id", order_by=("asked_at", "id"))
+    rows = _waiting().filter(digest=F("algorithm__digest")).annotate(turn=turn)
+    rows = rows.select_related("algorithm", "algorithm__text").order_by("turn", "asked_at", "id")
     return tuple(
         Wanted(row.id, row.algorithm_id, bytes(row.digest).hex(), open_text(row.algorithm.text))
         for row in rows[:limit]
-        if bytes(row.digest) == bytes(row.algorithm.digest)
     )
 
 

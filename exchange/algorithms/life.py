@@ -11,6 +11,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+from django.conf import settings
 from django.db import connection, transaction
 
 from exchange import ledger
@@ -48,10 +49,7 @@ def write(
     _demand_free(member_id, found)
     facts = {**_facts(found), "author_id": principal.user_id, "changed_at": now}
     if algorithm_id is None:
-        own = Algorithm.objects.filter(member_id=member_id, state__in=OPEN)
-        if own.count() >= MOST_OPEN:
-            said = f"A member has at most {MOST_OPEN} algorithms on their way: finish some first."
-            raise Refused("algorithm.many", said)
+        _demand_room(member_id, now)
         row = Algorithm(id=uuid4(), member_id=member_id, created_at=now, **facts)
         _demand_once(member_id, row)
         row.save(force_insert=True)
@@ -348,6 +346,22 @@ def _member_of(principal: Principal) -> UUID:
     if principal.member_id is None:
         raise NotFound
     return principal.member_id
+
+
+def _demand_room(member_id: UUID, now: datetime) -> None:
+    """So many on their way, so many new ones a day: what is put aside counts for its day, too."""
+    with connection.cursor() as cursor:
+        # Of two who write at once the second is counted after the first.
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 24))", [str(member_id)])
+    own = Algorithm.objects.filter(member_id=member_id)
+    if own.filter(state__in=OPEN).count() >= MOST_OPEN:
+        said = f"A member has at most {MOST_OPEN} algorithms on their way: finish some first."
+        raise Refused("algorithm.many", said)
+    begun = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    most = settings.ALGORITHM_QUOTA
+    if own.filter(changed_at__gte=begun, created_at__gte=begun).count() >= most:
+        said = f"A member writes at most {most} new algorithms a day. Go on tomorrow (UTC)."
+        raise Refused("algorithm.quota", said)
 
 
 def _demand_free(member_id: UUID, found: document.Algorithm) -> None:

@@ -1,7 +1,8 @@
 """An algorithm tried in a process of its own: its cases, its mutants, each fault at its line.
 
-The child has the document and the shipped world, and nothing of the pool or of a member. A person
-has one trial at a time, and the exchange a few: each is some seconds of a processor.
+The child has the document and the shipped world, and nothing of the pool or of a member. A member
+has one trial at a time, so that no member takes every place, and the exchange a few: each is some
+seconds of a processor.
 """
 
 from collections.abc import Mapping
@@ -163,13 +164,14 @@ def _seen(one: Mapping[str, Any]) -> Seen:
 
 
 def _take_slot(principal: Principal) -> None:
-    """One trial for a person and a few in all, until this transaction ends."""
+    """One trial for a member and a few in all, until this transaction ends."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 23))", [str(principal.user_id)]
+            "SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 23))", [str(principal.member_id)]
         )
         if not cursor.fetchone()[0]:
-            raise Refused("algorithm.trial", "One trial of yours runs already. Wait for its end.")
+            said = "One trial of your company's runs already. Wait for its end."
+            raise Refused("algorithm.trial", said)
         for slot in range(SLOTS):
             cursor.execute("SELECT pg_try_advisory_xact_lock(2023, %s)", [slot])
             if cursor.fetchone()[0]:

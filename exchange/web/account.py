@@ -84,6 +84,7 @@ def help_page(request: HttpRequest) -> HttpResponse:
         "codes": words.CODES,
         "extractor": wheel.NAME,
         "extractor_digest": extractor.DIGEST,
+        "algorithm_quota": settings.ALGORITHM_QUOTA,
         "base_url": settings.WEIR_BASE_URL,
     }
     return wire.render(request, "web/help/help.html", context)

@@ -7,7 +7,7 @@ import select
 import signal
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -94,7 +94,7 @@ def worked(head: Mapping[str, Any], opened: Opened) -> dict[str, Any]:
             # Affiliates are one, and still none of them is shown another's rows.
             if len(step.finding.members) > 1 or len(sources) == 1
         ],
-        "tried": [_tried(one, columns, bound) for one in head["wanted"]],
+        "tried": list(_all_tried(head, columns, bound)),
     }
 
 
@@ -256,6 +256,17 @@ def _data() -> int:
     """The private data of this process, in octets."""
     with open("/proc/self/statm", encoding="ascii") as file:
         return int(file.read().split()[5]) * resource.getpagesize()
+
+
+def _all_tried(
+    head: Mapping[str, Any], columns: Columns, bound: Bound
+) -> Iterator[Mapping[str, Any]]:
+    """The dry runs that are wanted, as far as there is time to begin them."""
+    limit = time.monotonic() + head["dry_seconds"]
+    for wish in head["wanted"]:
+        if time.monotonic() > limit:
+            return
+        yield _tried(wish, columns, bound)
 
 
 def _tried(wish: Mapping[str, Any], columns: Columns, bound: Bound) -> dict[str, Any]:

@@ -1,9 +1,9 @@
-"""Trials cost a processor: a person has one at a time, the exchange two; others come later."""
+"""Trials cost a processor: a member has one at a time, the exchange two; others come later."""
 
 import threading
 import time
 from collections.abc import Iterator
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from django.db import connection
@@ -20,9 +20,9 @@ pytestmark = [
 ]
 
 
-def analyst() -> Principal:
+def analyst(member_id: UUID | None = None) -> Principal:
     """Somebody of a member; a trial asks for nothing more."""
-    return Principal(member_id=uuid4(), user_id=uuid4(), roles=frozenset({"analyst"}))
+    return Principal(member_id=member_id or uuid4(), user_id=uuid4(), roles=frozenset({"analyst"}))
 
 
 def try_out(who: Principal) -> Tried:
@@ -46,7 +46,7 @@ class Trial(threading.Thread):
 
 
 def locks() -> int:
-    """How many locks trials hold: one for the person and one for the place."""
+    """How many locks trials hold: one for the member and one for the place."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted"
@@ -85,6 +85,8 @@ def test_ana_has_one_trial_at_a_time_and_ben_has_his_beside_it(started: list[Tri
     ana, ben, cleo = analyst(), analyst(), analyst()
     begin(started, ana)
     assert code_of(ana) == "algorithm.trial"
+    # Nor has a colleague of hers: else two of one company would take both places.
+    assert code_of(analyst(ana.member_id)) == "algorithm.trial"
     begin(started, ben)
     assert len(started) == trials.SLOTS
     assert code_of(cleo) == "algorithm.busy"
