@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from exchange import access, audiences, constants, folds
-from exchange.models import Kept, Outcome, ReleaseItem
+from exchange.models import Kept, Outcome, ReleaseItem, Rendition
 from exchange.policy import decide, tokens
 from exchange.policy.closure import Closed, Due, Made, close
 from exchange.policy.decide import Verdict
@@ -246,8 +246,10 @@ def holders_of_equal_bytes(
     digests = [bytes.fromhex(shape.digest) for shape in shapes if shape.is_observable]
     if not digests:
         return frozenset()
+    # These first: all that was ever released to these recipients is much more.
+    equal = Rendition.objects.filter(content_digest__in=digests).values_list("pk", flat=True)
     rows = ReleaseItem.objects.filter(
-        rendition__content_digest__in=digests,
+        rendition=store.among("bigint", list(equal)),
         release__circle_id=circle_id,
         release__recipients__recipient_id__in=list(recipients),
     ).values_list(
