@@ -27,6 +27,7 @@ from indicators.detection.arrow import (
     typed,
 )
 
+LEAST = 640 << 20  # octets; with less than 450 MB Spark does not start
 _KINDS = {"int64": "bigint", "string": "string", "boolean": "boolean", "date": "date"}
 _FAULTS = (PySparkException, Py4JError)
 
@@ -49,7 +50,7 @@ def running(*, memory: int, threads: int, folder: Path | None) -> Iterator["Spar
 
 def _started(room: str, *, memory: int, threads: int) -> Any:  # noqa: ANN401 - of Spark
     options = {
-        "spark.driver.memory": f"{memory >> 20}m",
+        "spark.driver.memory": f"{max(memory, LEAST) >> 20}m",
         "spark.driver.host": "127.0.0.1",
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.local.dir": room,

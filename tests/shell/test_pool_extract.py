@@ -2,11 +2,15 @@
 
 import csv
 import json
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from hashlib import sha256
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -343,3 +347,32 @@ def test_findings_that_are_none_are_refused(
     (tmp_path / "f.json").write_text(text)
     assert home.run("hunt", "--findings", tmp_path / "f.json") == command.USAGE
     assert code in capsys.readouterr().err
+
+
+# --- other engines -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("engine", "module"), [("clickhouse", "chdb"), ("spark", "pyspark")])
+def test_every_engine_makes_the_same_files_from_the_log(
+    home: Home, engine: str, module: str
+) -> None:
+    """From the raw log on: what a member's own engine ties is what DuckDB ties, byte for byte."""
+    if find_spec(module) is None and os.environ.get("CI") != "true":
+        pytest.skip(f"the extra {engine!r} is not installed")
+    # Many short queries: what Java's second compiler gains never comes back.
+    options = "--driver-java-options -XX:TieredStopAtLevel=1 pyspark-shell"
+    environment = {"PYSPARK_SUBMIT_ARGS": options, **os.environ}
+    files = {}
+    for name in ("duckdb", engine):
+        out = home.room / f"by-{name}"
+        # In a process of its own, as a member has it: of ClickHouse there can be one in a process.
+        given = ["make", "--url", home.stand.url, "--state", home.room / "state", "--out", out,
+                 "--map", home.room / "map.toml", "--log", home.room / "usage.jsonl",
+                 "--engine", name]  # fmt: skip
+        argv = [sys.executable, "-m", "indicators.extract.command", *map(str, given)]
+        done = subprocess.run(argv, capture_output=True, text=True, check=False, env=environment)
+        assert done.returncode == command.DONE, done.stderr
+        files[name] = [(out / file).read_bytes() for file in
+                       (make.MANIFEST, make.CLUSTERS, make.TEMPLATES)]  # fmt: skip
+    assert files[engine] == files["duckdb"]
+    assert real(home).size == "10-29"
