@@ -9,20 +9,22 @@
 - *Planted rows*: a member ties others' lawful customers to a campaign (P1).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 
-from indicators.detection import schema
-from indicators.detection.values import Extract, Pooled
+from indicators.detection import home, schema, scorecard, shipped
+from indicators.detection.values import ClusterRow, Extract, Parameters, Pooled
 from indicators.detection.world import forum as forums
 from indicators.detection.world import log
 from indicators.detection.world.crowd import Crowd
 from indicators.detection.world.draws import Array
 
 FACTOR = 3  # a guess within it is a hit
-_RIDGE = 3.0
+_RIDGES = (1.0, 3.0, 10.0, 30.0, 100.0)  # penalties that the attacker tries
 _MANY_ACCOUNTS = ("many-accounts", "scheduled-job")
 
 
@@ -107,25 +109,29 @@ def features(extract: Extract) -> Array:
         *(np.mean(devices >= bucket) for bucket in range(0, len(schema.SIZES) - 1)),
         *(_mean(len(getattr(row, kind)) for row in rows) for kind in schema.KINDS),
         *(_mean(getattr(row, name) for row in rows) for name in ("flat", *schema.SHARES)),
-        *(np.quantile([row.flat + row.fresh / 10 for row in rows], part) for part in (0.1, 0.5)),
         _mean(len(row.templates) for row in rows),
         _mean(len(row.client) for row in rows),
         _mean(bool(row.methods) for row in rows),
         np.log1p(len(templates)),
         *_of_templates(extract),
+        *_of_lists(rows),
+        *_of_suspects(extract),
     ]
     return np.array(numbers, dtype=float)
 
 
 def learn(known: Iterable[tuple[Extract, int]]) -> "Guess":
     """A guess that was learnt on extracts of members whose size is known."""
-    pairs = [(features(extract), np.log(size)) for extract, size in known]
+    return learnt((features(extract), size) for extract, size in known)
+
+
+def learnt(known: Iterable[tuple[Array, int]]) -> "Guess":
+    """A guess that was learnt on numbers that go with sizes."""
+    pairs = [(shown, np.log(size)) for shown, size in known]
     seen = np.stack([shown for shown, _ in pairs])
     sizes = np.array([size for _, size in pairs])
     middle, spread = seen.mean(axis=0), seen.std(axis=0) + 1e-9
-    scaled = (seen - middle) / spread
-    penalty = _RIDGE * np.eye(scaled.shape[1])
-    slope = np.linalg.solve(scaled.T @ scaled + penalty, scaled.T @ (sizes - sizes.mean()))
+    slope = _slope((seen - middle) / spread, sizes - sizes.mean())
     return Guess(middle, spread, slope, float(sizes.mean()), float(np.median(sizes)))
 
 
@@ -141,12 +147,61 @@ class Guess:
 
     def hits(self, extract: Extract, size: int) -> bool:
         """Whether the guess from this extract is within the factor."""
-        scaled = np.clip((features(extract) - self.middle) / self.spread, -4, 4)
+        return self.is_right(features(extract), size)
+
+    def is_right(self, shown: Array, size: int) -> bool:
+        """Whether the guess from these numbers is within the factor."""
+        scaled = np.clip((shown - self.middle) / self.spread, -4, 4)
         return _is_near(self.base + float(scaled @ self.slope), size)
 
     def median_hits(self, size: int) -> bool:
         """Whether one would have been as near without any extract."""
         return _is_near(self.median, size)
+
+
+def in_pool(extracts: Sequence[Extract]) -> list[Array]:
+    """What of each extract may go with size for one who has all of the day's: ties, and how many.
+
+    A row that has a card, a device or two bands with another member's row is no dummy.
+    """
+    holders: dict[object, set[int]] = defaultdict(set)
+    for number, extract in enumerate(extracts):
+        for row in extract.clusters:
+            for token in (*row.payment, *row.device):
+                holders[token].add(number)
+        for template in extract.templates:
+            for band in enumerate(template.bands):
+                holders[band].add(number)
+    return [
+        np.append(features(extract), [*_tied(extract, holders), np.log(len(extracts))])
+        for extract in extracts
+    ]
+
+
+def _tied(extract: Extract, holders: Mapping[object, Collection[int]]) -> list[float]:
+    near = [
+        sum(len(holders[band]) > 1 for band in enumerate(template.bands)) > 1
+        for template in extract.templates
+    ]
+    by_token = [
+        any(len(holders[token]) > 1 for token in (*row.payment, *row.device))
+        for row in extract.clusters
+    ]
+    by_template = [any(near[one] for one in row.templates) for row in extract.clusters]
+    either = sum(a or b for a, b in zip(by_token, by_template, strict=True))
+    return [float(np.log1p(n)) for n in (sum(by_token), sum(by_template), either, sum(near))]
+
+
+def _slope(scaled: Array, wanted: Array) -> Array:
+    """The slope of the penalty that foretells best what was left out of the learning."""
+    found = []
+    for ridge in _RIDGES:
+        inverse = np.linalg.inv(scaled.T @ scaled + ridge * np.eye(scaled.shape[1]))
+        slope = inverse @ scaled.T @ wanted
+        own = np.einsum("ij,jk,ik->i", scaled, inverse, scaled) + 1 / len(wanted)
+        off = (wanted - scaled @ slope) / (1 - own)
+        found.append((float((off**2).mean()), ridge, slope))
+    return min(found, key=lambda one: one[:2])[2]
 
 
 def _is_near(guess: float, size: int) -> bool:
@@ -168,9 +223,42 @@ def _of_templates(extract: Extract) -> list[float]:
         for row in extract.clusters
         for template in row.templates
     ]
-    lowest = float(min(rates)) if rates else float(len(schema.BASE_RATES))
-    highest = float(max(rates)) if rates else float(len(schema.BASE_RATES))
-    return [_mean(rates), lowest, highest, _mean(samples), _mean(over), _mean(held)]
+    return [_mean(rates), _mean(samples), _mean(over), _mean(held)]
+
+
+def _of_lists(rows: Sequence[ClusterRow]) -> list[float]:
+    """How many different clients there are, and what several rows name: of a dummy nothing is."""
+    made = []
+    for name in ("client", "egress", "templates"):
+        seen = Counter(value for row in rows for value in getattr(row, name))
+        several = [row for row in rows if any(seen[value] > 1 for value in getattr(row, name))]
+        made += [len(seen), sum(count == 1 for count in seen.values()), len(several)]
+    return [float(np.log1p(count)) for count in made]
+
+
+def _of_suspects(extract: Extract) -> list[float]:
+    """How many rows score as no dummy does, for one who knows the scorecard, and what they are."""
+    card = _card()
+    scores = np.array([scorecard.score_of(row, card) for row in extract.clusters])
+    over = [(scores >= card["threshold"] + more).sum() for more in (-20, 0, 20, 40)]
+    found = [row for row, score in zip(extract.clusters, scores, strict=True)
+             if score >= card["threshold"]]  # fmt: skip
+    templates = [extract.templates[one] for one in sorted({n for r in found for n in r.templates})]
+    rates = [schema.BASE_RATES.index(one.base_rate_bucket) for one in templates]
+    rarest = [sum(rate <= least for rate in rates) for least in range(3, len(schema.BASE_RATES))]
+    return [
+        *(float(np.log1p(count)) for count in (*over, *rarest)),
+        _mean(rates) if rates else float(len(schema.BASE_RATES) - 1),
+        _mean(schema.SAMPLES.index(one.sample_bucket) for one in templates),
+        *(_mean(len(getattr(row, name)) for row in found) for name in (*schema.KINDS, "templates")),
+        *(_mean(schema.SIZES.index(getattr(row, name)) for row in found)
+          for name in ("size", "payers")),
+    ]  # fmt: skip
+
+
+@cache
+def _card() -> Parameters:
+    return home.setup_of(shipped.algorithms()).card
 
 
 # --- planted rows --------------------------------------------------------------------------------

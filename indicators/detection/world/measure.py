@@ -148,13 +148,24 @@ def _shown(sents: Iterable[Sent]) -> Shown:
     return tuple((one.extract, len(one.crowd)) for one in sents)
 
 
-def size_attack(worlds: Iterable[tuple[int, Shown]]) -> tuple[Share, Share]:
-    """Guesses within a factor of three, learnt on all other seeds; and those of the median."""
-    listed = list(worlds)
+def size_attack(
+    worlds: Iterable[tuple[int, Shown]], *, of_pool: bool = False
+) -> tuple[Share, Share]:
+    """Guesses within a factor of three, learnt on all other seeds; and those of the median.
+
+    `of_pool`: by one who has all extracts of the day, and sees which rows tie to other members'.
+    """
+    listed = [(seed, _seen(shown, of_pool=of_pool)) for seed, shown in worlds]
     guessed, median = Share(0, 0), Share(0, 0)
     for seed in sorted({seed for seed, _ in listed}):
-        guess = attacks.learn(pair for other, shown in listed if other != seed for pair in shown)
-        for extract, size in (pair for one, shown in listed if one == seed for pair in shown):
-            guessed += Share(int(guess.hits(extract, size)), 1)
+        guess = attacks.learnt(pair for other, pairs in listed if other != seed for pair in pairs)
+        for numbers, size in (pair for one, pairs in listed if one == seed for pair in pairs):
+            guessed += Share(int(guess.is_right(numbers, size)), 1)
             median += Share(int(guess.median_hits(size)), 1)
     return guessed, median
+
+
+def _seen(shown: Shown, *, of_pool: bool) -> list[tuple[Array, int]]:
+    extracts = [extract for extract, _ in shown]
+    numbers = attacks.in_pool(extracts) if of_pool else map(attacks.features, extracts)
+    return [(one, size) for one, (_, size) in zip(numbers, shown, strict=True)]
