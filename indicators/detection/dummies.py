@@ -6,8 +6,9 @@ accounts does, and ages with them: what changed all of itself each day would be 
 All of it follows from the member's secret, so an extract that replaces the day's shows the same.
 
 A dummy never scores as high as what is found alone: it would become a draft about nobody. And it
-has no more than the member's groups have: where a log knows no addresses, no dummy names one, and
-its clients are clients that the log knows, for most are everybody's.
+has no more than the member's groups have: where a log knows no addresses, no dummy names one. Its
+clients are the few that are usual in the log, which are everybody's, or one of its own, as a group
+with a tool of its own has: how many more a log knows goes with its size, and is not told.
 """
 
 import json
@@ -16,6 +17,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
+from functools import lru_cache
 from hashlib import sha256, shake_256
 from hmac import digest
 from pathlib import Path
@@ -28,8 +30,12 @@ Weights = Mapping[str, int]
 
 TRIES = 60
 OCTETS = 136  # of a block: one round of SHAKE-256
-MOST_CLIENTS = 100  # of the most usual, that dummies have
+# Of the most usual clients that dummies have. How many different ones a log has goes with its size.
+USUAL_CLIENTS = 8
+OWN_CLIENT = 700  # in a thousand groups with one client: it is one that nobody else has
+SAMPLE = 1_500  # dummies that tell what dummies are usually like
 MOST_SHAPES = 12  # of hours, kept for each evenness
+_EVERYBODY = b"weir/dummy/everybody"
 _TABLE = Path(__file__).with_name("data") / "marginals.json"
 LISTED = ("egress", "client", "templates")
 WORDS = ("capabilities", "methods", "surface")
@@ -39,7 +45,7 @@ NAMED: Mapping[str, str] = {"payment": "payers", "device": "devices"}
 _ALWAYS = frozenset({"mid", "deviced"})
 OPTIONAL = frozenset({"mismatch", "pivot", *LISTED, *WORDS})
 _NOTHING: Mapping[str, Any] = dict.fromkeys((*LISTED, *WORDS), ()) | {"mismatch": 0, "pivot": 0}
-TEMPLATE = ("length_bucket", "sample_bucket", "base_rate_bucket")
+TEMPLATE = ("length_bucket", "sample_bucket")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +111,24 @@ def shipped() -> Mapping[str, Any]:
 def dummies(source: Source, count: int, *, day: date) -> tuple[Dummy, ...]:
     """The dummies of a day: those of the day before but for the few whose time was over."""
     return tuple(_dummy(source, number, day) for number in range(count))
+
+
+def usual(source: Source) -> Mapping[str, Any]:
+    """The table of what dummies of this table come to, once those found alone are drawn again.
+
+    The same for every member whose log has the same columns: nobody's secret is in it.
+    """
+    known = json.dumps(source.table, sort_keys=True), tuple(sorted(source.card.items()))
+    return _usual(*known, source.limits, source.carried)
+
+
+@lru_cache(maxsize=8)
+def _usual(
+    table: str, card: tuple[tuple[str, int], ...], limits: rules.Limits, carried: frozenset[str]
+) -> Mapping[str, Any]:
+    source = Source(_EVERYBODY, "", json.loads(table), dict(card), limits, carried)
+    rows = [_quiet(source, str(number)) for number in range(SAMPLE)]
+    return table_of([(date.min, rows, ())], life={})
 
 
 # --- one dummy -----------------------------------------------------------------------------------
@@ -219,8 +243,10 @@ def _today(row: ClusterRow, source: Source, name: str, days: tuple[date, date]) 
 
 
 def _clients(source: Source, name: str, count: int) -> tuple[str, ...]:
-    """Clients by how usual they are; the same while they are there, whatever others come and go."""
-    usual = sorted(source.clients, key=lambda one: (-source.clients[one], one))[:MOST_CLIENTS]
+    """One of its own, or clients by how usual they are; whatever others come and go."""
+    if count == 1 and _evenly(source, "own client", name) * 1_000 < OWN_CLIENT:
+        return (Stream(_seed(source, "named client", name)).hexes(32),)
+    usual = sorted(source.clients, key=lambda one: (-source.clients[one], one))[:USUAL_CLIENTS]
     drawn = {
         client: _evenly(source, "client", f"{name}/{client}") ** (1 / source.clients[client])
         for client in usual
@@ -256,7 +282,8 @@ def _template(source: Source, name: str, keyed: Stream) -> TemplateRow:
     facts = {column: _one(_stream(source, name, column), table[column]) for column in TEMPLATE}
     languages = _words(_stream(source, name, "languages"), table["languages"]) or ("en",)
     bands = tuple(keyed.hexes(16) for _ in range(schema.BANDS))
-    return TemplateRow(template=0, bands=bands, languages=languages, **facts)
+    rate = rules.base_rate(source.limits)
+    return TemplateRow(template=0, bands=bands, base_rate_bucket=rate, languages=languages, **facts)
 
 
 def _fresh(stream: Stream, places: Sequence[str], digits: int) -> tuple[str, ...]:

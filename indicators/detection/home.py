@@ -292,33 +292,38 @@ def extract(
     chosen = [one for one in found.clusters if one.stays is None][: limits.rows]  # 6
     if tokens is not None:
         chosen = [replace(one, row=row) for one, row in _spoken(chosen, tokens)]  # 7
+    chosen = list(_apart(chosen))
     # The check that the exchange makes, on what it would get: nothing that it refuses is sent.
     day = found.day
     chosen = [one for one in chosen if not rules.check_row(one.row, day=day, limits=limits)]
     used = {number for one in chosen for number in one.row.templates}
-    made = ((number, _form(found, number, bands)) for number in sorted(used))  # 7
-    forms = {number: form for number, form in made if all(map(_BAND.fullmatch, form.bands))}
+    made = ((number, _form(found, number, bands, limits)) for number in sorted(used))  # 7
+    forms = {number: form for number, form in made if form and _is_keyed(form)}
     real = [
         (one.row, tuple(forms[n] for n in one.row.templates if n in forms), one.group)
         for one in chosen
     ]
+    like = _like(found, setup, keys)
     table = marginals.rest_of(
-        dummies.shipped(), [row for row, _, _ in real], list(forms.values()), count=limits.rows
+        like.table,
+        [row for row, _, _ in real],
+        list(forms.values()),
+        count=limits.rows,
+        usual=dummies.usual(like),
     )
-    like = _like(found, setup, keys, table)
-    filled = dummies.dummies(like, limits.rows - len(real), day=day)  # 8
+    filled = dummies.dummies(replace(like, table=table), limits.rows - len(real), day=day)  # 8
     rows = real + [(one.row, one.templates, None) for one in filled]
     return _placed(rows, keys, day)
 
 
-def _like(found: Clusters, setup: Setup, keys: Keys, table: Mapping[str, Any]) -> dummies.Source:
+def _like(found: Clusters, setup: Setup, keys: Keys) -> dummies.Source:
     """What dummies are made of, to be like the groups of this log."""
     rows = [one.row for one in found.clusters]
     carried = (name for name in dummies.OPTIONAL if any(getattr(row, name) for row in rows))
     return dummies.Source(
         secret=keys.secret,
         epoch=keys.epoch,
-        table=table,
+        table=dummies.shipped(),
         card=setup.card,
         limits=setup.limits,
         carried=frozenset(carried),
@@ -342,31 +347,41 @@ def _spoken(chosen: Sequence[Cluster], tokens: Tokens) -> Iterator[tuple[Cluster
         yield one, replace(one.row, **spoken)
 
 
-def _form(found: Clusters, number: int, bands: Bands | None) -> TemplateRow:
-    """A template of the log as the others see it."""
-    template = found.templates[number]
+def _apart(chosen: Sequence[Cluster]) -> Iterator[Cluster]:
+    """Without an address that two of the rows name: strangers leave by it, so it ties nobody.
+
+    A large log leaves such addresses out for their many accounts (R5) and a small one does not: how
+    many rows still name one would tell which of the two a log is.
+    """
+    seen = Counter(address for one in chosen for address in one.row.egress)
+    for one in chosen:
+        own = tuple(address for address in one.row.egress if seen[address] == 1)
+        yield replace(one, row=replace(one.row, egress=own))
+
+
+def _form(found: Clusters, number: int, bands: Bands | None, limits: Limits) -> TemplateRow | None:
+    """A template of the log as the others see it; none where it is not below the common rate."""
+    template, rate = found.templates[number], rules.base_rate(limits)
+    if not rules.is_below(template.users, found.accounts, rate):
+        return None
     return TemplateRow(
         template=0,
         bands=tuple(bands(template.bands) if bands else template.bands),
         length_bucket=schema.LENGTHS[min(max(template.length, 0), len(schema.LENGTHS) - 1)],
         sample_bucket=samples_bucket(template.samples),
-        base_rate_bucket=rate_bucket(template.users, found.accounts),
+        base_rate_bucket=rate,
         languages=template.languages,
     )
+
+
+def _is_keyed(form: TemplateRow) -> bool:
+    return all(map(_BAND.fullmatch, form.bands))
 
 
 def samples_bucket(count: int) -> str:
     """The decade of a number of prompts; 10 million and more are one."""
     place = len(str(max(count, 2))) - 1
     return schema.SAMPLES[min(place, len(schema.SAMPLES) - 1)]
-
-
-def rate_bucket(users: int, accounts: int) -> str:
-    """Below which power of ten the share of accounts is; a template of 1 % or more has none."""
-    for place, name in enumerate(schema.BASE_RATES):
-        if users * 10 ** (len(schema.BASE_RATES) + 1 - place) < accounts:
-            return name
-    raise ValueError("a template that so many use is left out before (R4)")
 
 
 def _placed(

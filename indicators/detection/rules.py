@@ -115,6 +115,21 @@ def keeps_template(
     return users * 1_000 <= accounts * permille
 
 
+def base_rate(limits: Limits = SHIPPED) -> str:
+    """What an extract says of each template: it is less usual than R4 asks, and no more.
+
+    A finer share would be the member's size: so many accounts of a campaign are one share of a
+    small log and another of a large one. Empty where the limit leaves no bucket, and no template.
+    """
+    return _rates(limits)[-1] if _rates(limits) else ""
+
+
+def is_below(users: int, accounts: int, rate: str) -> bool:
+    """Whether the share of accounts that use a template is below what a bucket says."""
+    place = schema.BASE_RATES.index(rate) if rate else 0
+    return bool(rate) and users * 10 ** (len(schema.BASE_RATES) + 1 - place) < accounts
+
+
 def bucket_of(count: int) -> str:
     """The half decade of a number of accounts, payers or devices."""
     if count < schema.SIZE_FLOORS[0]:

@@ -25,7 +25,10 @@ RISKS = (
     " in one of your groups. Nobody can turn a token back into what it was made of.",
     "The groups' sizes tell roughly how large the groups are that you saw. That all files have the"
     " same number of rows, and that some rows are made up, hides how many there are.",
-    "Rows are made up to fill the file. From the file they cannot be told from the others.",
+    "Rows are made up to fill the file. They have what the others have, but none is as suspect as"
+    " what is found alone, and none ties to another member's: who knows how groups are scored, or"
+    " holds everybody's files, can count some rows that are not made up, and guess from that how"
+    " large you are.",
 )
 _WHAT = {"payment": "card", "device": "device", "egress": "network address"}
 _SHARES = (

@@ -153,8 +153,24 @@ def test_they_have_no_column_that_the_log_does_not_know() -> None:
 
 def test_their_clients_are_the_log_s_the_usual_ones_most() -> None:
     counts = Counter(client for one in MANY for client in one.row.client)
-    assert set(counts) <= set(CLIENTS)
     assert counts["c" * 32] > counts["d" * 32] > counts["e" * 32]
+
+
+def test_others_have_a_client_of_their_own_that_nobody_else_has() -> None:
+    counts = Counter(client for one in MANY for client in one.row.client)
+    own = [client for client in counts if client not in CLIENTS]
+    assert {counts[client] for client in own} == {1}
+    assert len(MANY) / 4 < len(own) < len(MANY) / 2
+
+
+def test_p05_a_log_of_many_clients_shows_no_more_of_them() -> None:
+    """How many different clients a log has goes with its size."""
+    seen = []
+    for count in (12, 400):
+        known = {f"{number:032x}": 1 + 2_000 // (1 + number) ** 2 for number in range(count)}
+        made = dummies.dummies(replace(SOURCE, clients=known), schema.ROWS, day=DAY)
+        seen.append(len({client for one in made for client in one.row.client}))
+    assert abs(seen[0] - seen[1]) <= 2
 
 
 def test_a_client_that_comes_changes_few() -> None:
@@ -233,7 +249,7 @@ def means(found: Sequence[dummies.Dummy]) -> list[float]:
         sum(row.flat == 8 for row in rows) / len(rows),
         sum(len(row.templates) for row in rows) / len(rows) / 5,
         sum(bool(row.methods) for row in rows) / len(rows),
-        sum(one.base_rate_bucket == "lt-1e-4" for one in forms) / len(forms),
+        sum(one.sample_bucket == "1k-9k" for one in forms) / len(forms),
         sum("zh" in one.languages for one in forms) / len(forms),
     ]
 
@@ -255,6 +271,44 @@ def test_an_extract_is_like_any_other_whatever_its_real_rows_are() -> None:
     )
     assert max(off) < 0.06
     assert sum(off) < sum(off_plain) / 2
+
+
+def found_alone(count: int) -> list[ClusterRow]:
+    """Rows of campaigns, of which dummies have each fact but never all at once."""
+    other = replace(SOURCE, secret=b"r" * 32)
+    return [
+        replace(
+            one.row,
+            mismatch=(2, 4, 6, 8)[number % 4],
+            methods=tuple(SOURCE.table["methods"])[number // 4 % 4 :][:1],
+        )
+        for number, one in enumerate(dummies.dummies(other, count, day=DAY))
+    ]
+
+
+def test_p05_rows_that_no_dummy_is_like_leave_the_whole_as_it_is() -> None:
+    """Dummies that would be found alone are drawn again, and what they had is seldom among them.
+
+    So real rows that have it would be on top of the whole, and a mean would tell their number.
+    """
+    card = {**scorecard.START, "mismatch": 17, "methods": 40}
+    source, real = replace(SOURCE, card=card), found_alone(24)
+    alone = dummies.dummies(source, schema.ROWS, day=DAY)
+    off = []
+    for usual in (dummies.usual(source), None):
+        table = marginals.rest_of(SOURCE.table, real, [], count=schema.ROWS, usual=usual)
+        filled = dummies.dummies(replace(source, table=table), schema.ROWS - len(real), day=DAY)
+        whole = [*real, *(one.row for one in filled)]
+        off.append([a - b for a, b in zip(told(whole), told([x.row for x in alone]), strict=True)])
+    assert max(map(abs, off[0])) < 0.02 < min(off[1])
+
+
+def told(rows: Sequence[ClusterRow]) -> list[float]:
+    """Means that a campaign's rows would raise."""
+    return [
+        sum(row.mismatch for row in rows) / 10 / len(rows),
+        sum(bool(row.methods) for row in rows) / len(rows),
+    ]
 
 
 def test_where_real_rows_fill_a_column_the_table_stays() -> None:

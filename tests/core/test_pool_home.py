@@ -415,8 +415,53 @@ def test_the_templates_of_a_row_are_those_of_its_group(sent: home.Drawn) -> None
     assert named == {tuple(bands(1)), tuple(bands(2))}
     template = next(one for one in found.templates if one.bands == tuple(bands(1)))
     assert (template.length_bucket, template.sample_bucket) == ("100-999-tokens", "10-99")
-    assert template.base_rate_bucket == "lt-1e-2"  # 3 of 754
+    assert template.base_rate_bucket == "lt-1e-2"  # 3 of 754, as all say
     assert template.languages == ("en", "zh")
+
+
+def test_p05_the_same_groups_in_a_log_thirty_times_as_large_make_the_same_extract(
+    engine: engines.Engine, sent: home.Drawn
+) -> None:
+    found = home.clusters(busy().loaded(engine), CARDS, day=ago(0), keys=KEYS)
+    large = replace(found, accounts=30 * found.accounts)
+    assert home.extract(large, CARDS, keys=KEYS) == sent
+
+
+def test_p05_a_log_with_many_more_clients_shows_no_more_of_them(engine: engines.Engine) -> None:
+    found = home.clusters(busy().loaded(engine), CARDS, day=ago(0), keys=KEYS)
+    kept = next(one for one in found.clusters if one.stays is not None)
+    counts = []
+    for many in (20, 400):
+        more = [
+            replace(kept, row=replace(kept.row, client=(f"{number:032x}",)))
+            for number in range(many)
+            for _ in range(1 + 2 * many // (1 + number))
+        ]
+        known = replace(found, clusters=(*found.clusters, *more))
+        made = home.extract(known, CARDS, keys=KEYS)
+        counts.append(len({client for row in made.clusters for client in row.client}))
+    assert abs(counts[0] - counts[1]) <= 4
+
+
+def test_p05_an_address_that_two_rows_name_ties_nobody_and_stays(engine: engines.Engine) -> None:
+    log = busy()
+    log.holds("egress", token(1), (0, 1, 100, 101))
+    log.holds("egress", token(2), (0, 1))
+    made = drawn(engine, log)
+    assert len(made.groups) == 2
+    assert {one for row in made.groups for one in made.clusters[row].egress} == {token(2)}
+
+
+def test_a_stricter_rate_is_said_of_all_templates_and_those_above_it_stay(
+    engine: engines.Engine,
+) -> None:
+    limits = replace(rules.SHIPPED, template_permille=5)
+    strict = replace(CARDS, limits=limits)
+    found = home.clusters(busy().loaded(engine), strict, day=ago(0), keys=KEYS)
+    assert found.templates[1].users == 3  # of 754
+    made = home.extract(found, strict, keys=KEYS)
+    assert {one.base_rate_bucket for one in made.templates} == {"lt-1e-3"}
+    assert tuple(bands(1)) not in {one.bands for one in made.templates}
 
 
 def test_only_the_best_300_leave(engine: engines.Engine) -> None:
@@ -534,14 +579,6 @@ def test_what_is_no_word_of_the_forum_stays_and_its_row_leaves(engine: engines.E
 def test_a_short_secret_is_none() -> None:
     with pytest.raises(ValueError, match="32 octets"):
         home.Keys(b"short", "2026Q4")
-
-
-@pytest.mark.parametrize(
-    ("users", "accounts", "bucket"),
-    [(9, 1_000, "lt-1e-2"), (1, 1_001, "lt-1e-3"), (1, 1_000, "lt-1e-2"), (1, 10**8, "lt-1e-7")],
-)
-def test_the_share_of_users_is_said_by_power_of_ten(users: int, accounts: int, bucket: str) -> None:
-    assert home.rate_bucket(users, accounts) == bucket
 
 
 @pytest.mark.parametrize(

@@ -181,3 +181,20 @@ def test_the_closed_words_are_those_of_the_published_schema() -> None:
 def test_every_column_is_a_field_and_the_other_way_round() -> None:
     assert tuple(schema.CLUSTERS) == tuple(field.name for field in fields(ClusterRow))
     assert tuple(schema.TEMPLATES) == tuple(field.name for field in fields(TemplateRow))
+
+
+@pytest.mark.parametrize(
+    ("permille", "rate"), [(10, "lt-1e-2"), (5, "lt-1e-3"), (1, "lt-1e-3"), (0, "")]
+)
+def test_p05_all_templates_say_one_rate_whatever_the_size_of_the_log(
+    permille: int, rate: str
+) -> None:
+    assert rules.base_rate(replace(rules.SHIPPED, template_permille=permille)) == rate
+
+
+def test_a_rate_is_a_power_of_ten_that_the_share_is_below() -> None:
+    assert rules.is_below(9, 1_000, "lt-1e-2")
+    assert not rules.is_below(10, 1_000, "lt-1e-2")
+    assert rules.is_below(1, 1_001, "lt-1e-3")
+    assert not rules.is_below(1, 1_000, "lt-1e-3")
+    assert not rules.is_below(1, 10**9, "")

@@ -42,6 +42,21 @@ def test_p05_the_size_of_a_member_is_no_easier_to_guess_with_its_extract(
     assert guess.percent <= median.percent + bars.AIMS["size"]
 
 
+def test_p05_no_extract_tells_the_size_by_rates_clients_or_addresses(
+    worlds: Sequence[Measured],
+) -> None:
+    """Each of the three alone gave it away: the log's share, variety, and what R5 leaves of it."""
+    extracts = [extract for one in worlds for extract, _ in one.shown]
+    sizes = [size for one in worlds for _, size in one.shown]
+    assert max(sizes) > 2 * min(sizes)
+    assert {form.base_rate_bucket for one in extracts for form in one.templates} == {"lt-1e-2"}
+    clients = [len({client for row in one.clusters for client in row.client}) for one in extracts]
+    assert max(clients) < 1.5 * min(clients)
+    for one in extracts:
+        named = [address for row in one.clusters for address in row.egress]
+        assert len(named) == len(set(named))
+
+
 def test_p06_nobody_is_singled_out_and_few_firms_are_recognised(
     worlds: Sequence[Measured],
 ) -> None:
