@@ -202,21 +202,42 @@ class Sketchbook:
             self._bands.write(written.tobytes())
         self._spreads.append((begin, ends))
 
-    def _parts(self, band: int, free: Array) -> Iterator[tuple[Array, Array]]:
-        """One band of the free prompts, in parts of which no two have a value in common."""
+    def _pieces(self, band: int, part: int, free: Array) -> Iterator[tuple[Array, Array]]:
+        """One band of the free prompts in pieces; in another part none has a value of these."""
         self._bands.flush()
-        for part in range(_PARTS):
-            found = []
-            for begin, ends in self._spreads:
-                size, end = int(ends[band, -1]), int(ends[band, part])
-                start = int(ends[band, part - 1]) if part else 0
-                self._bands.seek(begin + (band * size + start) * _PLACED.itemsize)
-                octets = self._bands.read((end - start) * _PLACED.itemsize)
-                placed = np.frombuffer(octets, dtype=_PLACED)
-                found.append(placed[free[placed["row"]]])
-            every = np.concatenate(found) if found else np.empty(0, dtype=_PLACED)
-            if len(every):
-                yield np.ascontiguousarray(every["row"]), np.ascontiguousarray(every["value"])
+        for begin, ends in self._spreads:
+            size, end = int(ends[band, -1]), int(ends[band, part])
+            start = int(ends[band, part - 1]) if part else 0
+            self._bands.seek(begin + (band * size + start) * _PLACED.itemsize)
+            octets = self._bands.read((end - start) * _PLACED.itemsize)
+            placed = np.frombuffer(octets, dtype=_PLACED)
+            found = placed[free[placed["row"]]]
+            if len(found):
+                yield np.ascontiguousarray(found["row"]), np.ascontiguousarray(found["value"])
+
+    def _pairs(self, band: int, part: int, free: Array) -> Iterator[Array]:
+        """Each prompt of a part, and the first that has its value: of a template it may be all."""
+        values, firsts, again = [], [], []
+        at = 0
+        for rows, column in self._pieces(band, part, free):
+            value, first, which = np.unique(column, return_index=True, return_inverse=True)
+            values.append(value)
+            firsts.append(rows[first])
+            inside = rows != rows[first][which]
+            again.append((rows[inside], (at + which[inside]).astype(np.int32)))
+            at += len(value)
+        if not values:
+            return
+        column, rows = np.concatenate(values), np.concatenate(firsts)
+        order = np.argsort(column, kind="stable")
+        sorted_values = column[order]
+        begins = np.concatenate([[True], sorted_values[1:] != sorted_values[:-1]])
+        leader: Array = np.empty(len(rows), dtype=np.int32)
+        leader[order] = rows[order[np.flatnonzero(begins)][np.cumsum(begins) - 1]]
+        inside = leader != rows
+        yield _paired(rows[inside], leader[inside])
+        for led, which in again:
+            yield _paired(led, leader[which])
 
     def _matched(self, known: Sequence[Template], templates: Array) -> None:
         """Give each prompt without one the first template that shares two bands with it."""
@@ -229,12 +250,14 @@ class Sketchbook:
             order = np.argsort(hashed[:, band], kind="stable")
             values = hashed[order, band]
             pairs = []
-            for rows, column in self._parts(band, templates < 0):
-                left: Array = np.searchsorted(values, column, "left")
-                right = np.searchsorted(values, column, "right")
-                for step in range(min(_SAME, int((right - left).max(initial=0)))):
-                    hit = np.flatnonzero(left + step < right)
-                    pairs.append(_paired(rows[hit], order[left[hit] + step]))
+            free = templates < 0
+            for part in range(_PARTS):
+                for rows, column in self._pieces(band, part, free):
+                    left: Array = np.searchsorted(values, column, "left")
+                    right = np.searchsorted(values, column, "right")
+                    for step in range(min(_SAME, int((right - left).max(initial=0)))):
+                        hit = np.flatnonzero(left + step < right)
+                        pairs.append(_paired(rows[hit], order[left[hit] + step]))
             twice, once = _again(once, pairs)
             rows, which = _unpaired(twice)
             templates[rows[::-1]] = numbers[which[::-1]]  # of several the one known longest
@@ -246,14 +269,8 @@ class Sketchbook:
         led = templates >= 0
         once: Array = np.empty(0, dtype=np.uint64)
         for band in range(fingerprints.BANDS):
-            pairs = []
-            for rows, column in self._parts(band, ~led):
-                order = np.argsort(column, kind="stable")
-                values = column[order]
-                begins = np.concatenate([[True], values[1:] != values[:-1]])
-                first = order[np.flatnonzero(begins)][np.cumsum(begins) - 1]
-                inside = ~begins
-                pairs.append(_paired(rows[order[inside]], rows[first[inside]]))
+            free = ~led
+            pairs = [one for part in range(_PARTS) for one in self._pairs(band, part, free)]
             twice, once = _again(once, pairs)
             behind, ahead = _unpaired(twice)
             leader[behind[::-1]] = ahead[::-1]
@@ -313,13 +330,15 @@ def _unpaired(pairs: Array) -> tuple[Array, Array]:
     return rows, (pairs & np.uint64(0xFFFFFFFF)).astype(np.int64)
 
 
-def _again(once: Array, pairs: Sequence[Array]) -> tuple[Array, Array]:
+def _again(once: Array, pairs: list[Array]) -> tuple[Array, Array]:
     """The pairs that come for the second time, and those that came once so far; both in order."""
     every = np.concatenate([once, *pairs])
+    pairs.clear()
     every.sort()
-    first = np.concatenate([[True], every[1:] != every[:-1]]) if len(every) else every > 0
-    twice = np.unique(every[~first])
-    return twice, every[first]
+    is_first: Array = np.ones(len(every), dtype=bool)
+    np.not_equal(every[1:], every[:-1], out=is_first[1:])
+    twice = every[~is_first]
+    return twice[np.concatenate([[True], twice[1:] != twice[:-1]])[: len(twice)]], every[is_first]
 
 
 def _hashed(minima: Array) -> Array:
