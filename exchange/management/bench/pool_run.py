@@ -120,13 +120,15 @@ def _run(members: int, days: int, *, now: datetime) -> tuple[float, float, _Spen
         worker = _worker(over, now)
         behind, asking, running = backend.seconds(connection), time.process_time(), _ended()
         begun = time.perf_counter()
-        runs.work(now=now)
-        asking, running = time.process_time() - asking, _ended() - running
-        while not _is_released():
-            time.sleep(_PAUSE)
-        released = time.perf_counter() - begun
+        try:
+            runs.work(now=now)
+            asking, running = time.process_time() - asking, _ended() - running
+            while not _is_released():
+                time.sleep(_PAUSE)
+            released = time.perf_counter() - begun
+        finally:
+            over.touch()
         behind = backend.seconds(connection) - behind
-        over.touch()
         told = json.loads(worker.communicate()[0])
     if worker.returncode:
         raise ProcessFailed("the worker beside the run ended with an error")
