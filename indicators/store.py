@@ -5,13 +5,14 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
+from operator import itemgetter
 from secrets import choice
 from typing import Any, Literal, TypeVar
 from uuid import UUID, uuid4
 
 import orjson
 import psycopg
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import TextField, Value
 from django.db.models.sql.compiler import SQLCompiler
 
@@ -22,7 +23,7 @@ from indicators.stix import patterns
 from indicators.stix.validate import Problem
 from members.models import Member
 from members.scope import fetch
-from members.seals import for_member, index_digest
+from members.seals import Seal, for_member, index_digest
 
 _Row = TypeVar("_Row")
 _LETTERS = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
@@ -35,6 +36,8 @@ _KNOWN_NAMES = """
     SELECT id_digest, id, state FROM indicators_forumobject
     WHERE member_id = %s AND state <> 'withdrawn'
         AND id_digest = ANY (SELECT decode(one, 'hex') FROM unnest(%s::text[]) one)
+    ORDER BY id
+    FOR NO KEY UPDATE
 """
 _KNOWN_VERSIONS = """
     SELECT object_id, modified_ns, id, content_digest FROM indicators_version
@@ -55,6 +58,7 @@ _OBJECTS = """
     SELECT %s, id, digest, sealed, type, name, 'live'
     FROM unnest(%s::uuid[], %b::bytea[], %b::bytea[], %s::text[], %s::text[])
         AS new (id, digest, sealed, type, name)
+    ON CONFLICT (member_id, id_digest) WHERE state <> 'withdrawn' DO NOTHING
 """
 _VERSIONS = """
     INSERT INTO indicators_version
@@ -190,8 +194,10 @@ class _Named:
     is_new: bool
 
 
-def insert(statement: str, same: Sequence[Any], *columns: Sequence[Any]) -> None:
+def insert(statement: str, same: Sequence[Any], *columns: Sequence[Any]) -> int:
     """Insert rows in one statement: what is the same in all of them, then a list for each column.
+
+    How many it wrote.
 
     Bytes go as they are (`%b`): Django's own cursor would write them out as text, which costs the
     database more than to store them.
@@ -199,6 +205,7 @@ def insert(statement: str, same: Sequence[Any], *columns: Sequence[Any]) -> None
     connection.ensure_connection()
     with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
         cursor.execute(statement, [*same, *map(_list, columns)])
+        return cursor.rowcount
 
 
 Kind = Literal["bigint", "uuid", "text"]
@@ -255,36 +262,57 @@ def batched(rows: Sequence[_Row], size: int) -> Iterator[Sequence[_Row]]:
 
 
 class _Names:
-    """The objects that the names in one contribution lead to, and those made for new names."""
+    """The objects that the names in one contribution lead to, and those made for new names.
 
-    def __init__(self, member: Member, candidates: Sequence[Candidate], *, now: datetime) -> None:
+    They are this transaction's until its end: who takes in one of these names meanwhile waits, and
+    then finds all that was stored here.
+
+    1. known objects are locked, in the one order in which all acts wait for one another
+    2. new names are written, in an order of their own: no two contributions wait in a ring
+    3. somebody was first with one of those: all is let go, and looked up again
+    """
+
+    def __init__(self, member: Member, kinds: Mapping[str, str], *, now: datetime) -> None:
+        """`kinds` are the types under which new objects are known, by name."""
         self.member = member
         self.seal = for_member(member.id)
         self.now = now
-        self.made: list[tuple[UUID, bytes, bytes, str, str]] = []
-        self.digests = {
-            stix_id: name_digest(member.id, stix_id)
-            for stix_id in {str(one.obj["id"]) for one in candidates if one.problem is None}
-        }
+        self.kinds = kinds
+        self.digests = {stix_id: name_digest(member.id, stix_id) for stix_id in kinds}
+        self.by_digest: dict[bytes, _Named] = {}
+        while not self._are_ours():
+            pass
+
+    def object_of(self, stix_id: str) -> _Named:
+        return self.by_digest[self.digests[stix_id]]
+
+    def _are_ours(self) -> bool:
+        """False where somebody else was first with a new name; that one is known from then on."""
+        with transaction.atomic():
+            self.by_digest = self._known()  # 1
+            new = [one for one in self.digests.items() if one[1] not in self.by_digest]
+            made = [self._made(*one) for one in sorted(new, key=itemgetter(1))]
+            for part in batched(made, _BATCH):  # 2
+                if insert(_OBJECTS, (self.member.id,), *zip(*part, strict=True)) < len(part):
+                    transaction.set_rollback(True)  # 3
+                    return False
+        return True
+
+    def _known(self) -> dict[bytes, _Named]:
         with connection.cursor() as cursor:
             hexes = [digest.hex() for digest in self.digests.values()]
-            cursor.execute(_KNOWN_NAMES, [member.id, hexes])
-            self.by_digest = {
+            cursor.execute(_KNOWN_NAMES, [self.member.id, hexes])
+            return {
                 bytes(digest): _Named(key, state, is_new=False)
                 for digest, key, state in cursor.fetchall()
             }
 
-    def object_of(self, obj: Mapping[str, Any], known_as: str) -> _Named:
-        stix_id = str(obj["id"])
-        digest = self.digests[stix_id]
-        found = self.by_digest.get(digest)
-        if found is None:
-            found = _Named(uuid4(), ForumObject.State.LIVE, is_new=True)
-            sealed = self.seal.seal(stix_id.encode(), aad=_name_aad(found.id))
-            name = _minted_name(str(obj["type"]), self.now)
-            self.made.append((found.id, digest, sealed, known_as, name))
-            self.by_digest[digest] = found
-        return found
+    def _made(self, stix_id: str, digest: bytes) -> tuple[UUID, bytes, bytes, str, str]:
+        """The row of a new object."""
+        named = self.by_digest[digest] = _Named(uuid4(), ForumObject.State.LIVE, is_new=True)
+        sealed = self.seal.seal(stix_id.encode(), aad=_name_aad(named.id))
+        name = _minted_name(stix_id.partition("--")[0], self.now)
+        return named.id, digest, sealed, self.kinds[stix_id], name
 
 
 def accept(
@@ -298,8 +326,10 @@ def accept(
 
     Same id and `modified` with the same content is a repeat, with other content it is refused.
     """
-    names = _Names(contribution.member, candidates, now=now)
-    known = _known_versions([row.id for row in names.by_digest.values()])
+    types = {str(one.obj["id"]): str(one.obj["type"]) for one in candidates if one.problem is None}
+    kinds = {stix_id: kind if is_known(kind) else "other" for stix_id, kind in types.items()}
+    names = _Names(contribution.member, kinds, now=now)
+    known = _known_versions([row.id for row in names.by_digest.values() if not row.is_new])
     newest = _newest(known)
     results: list[Stored] = []
     fresh: list[_Fresh] = []
@@ -309,8 +339,7 @@ def accept(
             results.append(_refused(candidate, candidate.problem))
             continue
         obj = candidate.obj
-        stix_type = str(obj["type"])
-        row = names.object_of(obj, stix_type if is_known(stix_type) else "other")
+        row = names.object_of(str(obj["id"]))
         if row.state == ForumObject.State.RECALLED:
             results.append(_refused(candidate, _RECALLED))
             continue
@@ -342,7 +371,7 @@ def accept(
                 sha256=plain.hexdigest(),
             )
         )
-    _write(contribution, names, fresh)
+    _write(contribution, names.seal, fresh)
     return tuple(sorted(results, key=lambda result: result.position))
 
 
@@ -460,10 +489,8 @@ def _refused(candidate: Candidate, problem: Problem) -> Stored:
     return Stored(candidate.position, candidate.obj, None, None, problem=problem)
 
 
-def _write(contribution: Contribution, names: _Names, fresh: Sequence[_Fresh]) -> None:
-    own, act, seal = contribution.member_id, contribution.id, names.seal
-    for made in batched(names.made, _BATCH):
-        insert(_OBJECTS, (own,), *zip(*made, strict=True))
+def _write(contribution: Contribution, seal: Seal, fresh: Sequence[_Fresh]) -> None:
+    own, act = contribution.member_id, contribution.id
     for part in batched(fresh, _BATCH):
         insert(
             _VERSIONS,
