@@ -12,7 +12,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -26,6 +26,10 @@ _SPREAD = 1 << 16  # prompts whose bands are put in order at a time
 _PARTS = 16
 _FACTS = 14  # octets for a prompt: account, day, number of shingles
 _PLACED = np.dtype([("row", np.int32), ("value", np.uint64)])
+# A pair, sorted by its row; and its two halves.
+_PAIR = np.dtype("<u8")
+_HALVES = np.dtype([("other", "<i4"), ("row", "<i4")])
+_RANGES = 64  # of prompts: so many files of pairs
 _SAME = 8  # templates with an equal band that are looked at
 _EXPECTED = ("system", "user", "developer")
 _SAID = ("content", "text", "parts")
@@ -94,6 +98,7 @@ class Sketchbook:
     """
 
     def __init__(self, folder: Path) -> None:
+        self._folder = folder
         # Who, when and how many shingles, chunk by chunk; the shingles; the bands (`_spread`).
         self._facts, self._shingles, self._bands = (
             tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed by `close`
@@ -245,40 +250,38 @@ class Sketchbook:
             return
         numbers = np.array([one.template for one in known], dtype=np.int32)
         hashed = _hashed(np.array([one.signature for one in known], dtype=np.uint32))
-        once: Array = np.empty(0, dtype=np.uint64)
-        for band in range(fingerprints.BANDS):
-            order = np.argsort(hashed[:, band], kind="stable")
-            values = hashed[order, band]
-            pairs = []
-            free = templates < 0
-            for part in range(_PARTS):
-                for rows, column in self._pieces(band, part, free):
-                    left: Array = np.searchsorted(values, column, "left")
-                    right = np.searchsorted(values, column, "right")
-                    for step in range(min(_SAME, int((right - left).max(initial=0)))):
-                        hit = np.flatnonzero(left + step < right)
-                        pairs.append(_paired(rows[hit], order[left[hit] + step]))
-            twice, once = _again(once, pairs)
-            rows, which = _unpaired(twice)
-            templates[rows[::-1]] = numbers[which[::-1]]  # of several the one known longest
-            once = once[templates[_unpaired(once)[0]] < 0]
+        free = templates < 0
+        with _Once(self._folder, self.count) as once:
+            for band in range(fingerprints.BANDS):
+                order = np.argsort(hashed[:, band], kind="stable")
+                values = hashed[order, band]
+                for part in range(_PARTS):
+                    for rows, column in self._pieces(band, part, free):
+                        left: Array = np.searchsorted(values, column, "left")
+                        right = np.searchsorted(values, column, "right")
+                        for step in range(min(_SAME, int((right - left).max(initial=0)))):
+                            hit = np.flatnonzero(left + step < right)
+                            once.add(_paired(rows[hit], order[left[hit] + step]))
+                for rows, which in once.again(free):
+                    templates[rows[::-1]] = numbers[which[::-1]]  # of several the one known longest
 
     def _leaders(self, templates: Array) -> Array:
         """For each prompt without a template one that shares two bands with it, or itself."""
-        leader = np.where(templates < 0, np.arange(len(templates), dtype=np.int32), np.int32(-1))
-        led = templates >= 0
-        once: Array = np.empty(0, dtype=np.uint64)
-        for band in range(fingerprints.BANDS):
-            free = ~led
-            pairs = [one for part in range(_PARTS) for one in self._pairs(band, part, free)]
-            twice, once = _again(once, pairs)
-            behind, ahead = _unpaired(twice)
-            leader[behind[::-1]] = ahead[::-1]
-            led[behind] = True
-            once = once[~led[_unpaired(once)[0]]]
-        ahead = leader[leader]  # whose leader is led itself
-        ahead[leader < 0] = -1
-        return ahead
+        leader: Array = np.arange(len(templates), dtype=np.int32)
+        leader[templates >= 0] = -1
+        free = templates < 0
+        with _Once(self._folder, self.count) as once:
+            for band in range(fingerprints.BANDS):
+                for part in range(_PARTS):
+                    for pairs in self._pairs(band, part, free):
+                        once.add(pairs)
+                for behind, ahead in once.again(free):
+                    leader[behind[::-1]] = ahead[::-1]
+        last = leader.copy()  # whose leader is led itself
+        for begin in range(0, len(leader), _SPREAD):
+            led = leader[begin : begin + _SPREAD]
+            last[begin : begin + _SPREAD] = np.where(led < 0, -1, leader[led])
+        return last
 
     def _made(self, members: Array, *, number: int) -> Template | None:
         """A template of these prompts, if they have enough in common."""
@@ -308,17 +311,92 @@ def _is_near(one: Template, other: Template) -> bool:
 
 def _groups(leaders: Array) -> Iterator[Array]:
     """The prompts of each leader, where there are enough of them."""
-    is_led = (leaders >= 0) & (leaders != np.arange(len(leaders), dtype=np.int32))
     leads: Array = np.zeros(len(leaders), dtype=bool)
-    leads[leaders[is_led]] = True
+    for rows, ahead in _led(leaders):
+        leads[ahead[ahead != rows]] = True
     # Most prompts are like no other.
-    rows: Array = np.flatnonzero(is_led | leads).astype(np.int32)
-    order = rows[np.argsort(leaders[rows], kind="stable")]
-    values = leaders[order]
+    grouped: Array = np.empty(sum(len(rows) for rows, _ in _led(leaders, leads)), dtype=_PAIR)
+    at = 0
+    for rows, ahead in _led(leaders, leads):
+        grouped[at : at + len(rows)] = _paired(ahead, rows)
+        at += len(rows)
+    grouped.sort()
+    halves = grouped.view(_HALVES)
+    values, order = halves["row"], halves["other"]
     starts = np.flatnonzero(np.concatenate([[True], values[1:] != values[:-1]]))
     for begin, end in zip(starts, [*starts[1:], len(values)], strict=True):
         if end - begin >= fingerprints.PROMPTS:
             yield order[begin:end]
+
+
+def _led(leaders: Array, leads: Array | None = None) -> Iterator[tuple[Array, Array]]:
+    """Rows and their leaders, part by part: all, or those that are led or lead others."""
+    for begin in range(0, len(leaders), _SPREAD):
+        ahead = leaders[begin : begin + _SPREAD]
+        rows: Array = np.arange(begin, begin + len(ahead), dtype=np.int32)
+        chosen = ahead >= 0
+        if leads is not None:
+            chosen &= (ahead != rows) | leads[begin : begin + _SPREAD]
+        yield rows[chosen], ahead[chosen]
+
+
+class _Once:
+    """Pairs of a prompt and another number that came once so far: on disk, by ranges of prompts."""
+
+    def __init__(self, folder: Path, count: int) -> None:
+        self._files = [
+            tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed by `__exit__`
+            for _ in range(_RANGES)
+        ]
+        edges: Array = np.arange(1, _RANGES, dtype=np.uint64) * np.uint64(count // _RANGES + 1)
+        self._edges = edges << np.uint64(32)
+        self._waiting: list[Array] = []
+        self._size = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for file in self._files:
+            file.close()
+
+    def add(self, pairs: Array) -> None:
+        """Take pairs, of which no two of a band are equal."""
+        self._waiting.append(pairs)
+        self._size += len(pairs)
+        if self._size >= _SPREAD:
+            self._flush()
+
+    def again(self, free: Array) -> Iterator[tuple[Array, Array]]:
+        """The pairs that came for the second time, in order; who has one is free no more."""
+        self._flush()
+        for file in self._files:
+            every: Array = np.empty(file.tell() // _PAIR.itemsize, dtype=_PAIR)
+            file.seek(0)
+            file.readinto(every.data)
+            every.sort()
+            is_first: Array = np.ones(len(every), dtype=bool)
+            np.not_equal(every[1:], every[:-1], out=is_first[1:])
+            rows, others = _unpaired(every[~is_first])
+            free[rows] = False
+            once = every[is_first]
+            once = once[free[_unpaired(once)[0]]]
+            file.seek(0)
+            file.truncate()
+            file.write(once.data)
+            yield rows, others
+
+    def _flush(self) -> None:
+        if not self._waiting:
+            return
+        every = np.concatenate(self._waiting)
+        self._waiting.clear()
+        self._size = 0
+        every.sort()
+        for file, part in zip(
+            self._files, np.split(every, np.searchsorted(every, self._edges)), strict=True
+        ):
+            file.write(part.data)
 
 
 def _paired(rows: Array, others: Array) -> Array:
@@ -328,17 +406,6 @@ def _paired(rows: Array, others: Array) -> Array:
 def _unpaired(pairs: Array) -> tuple[Array, Array]:
     rows = (pairs >> np.uint64(32)).astype(np.int64)
     return rows, (pairs & np.uint64(0xFFFFFFFF)).astype(np.int64)
-
-
-def _again(once: Array, pairs: list[Array]) -> tuple[Array, Array]:
-    """The pairs that come for the second time, and those that came once so far; both in order."""
-    every = np.concatenate([once, *pairs])
-    pairs.clear()
-    every.sort()
-    is_first: Array = np.ones(len(every), dtype=bool)
-    np.not_equal(every[1:], every[:-1], out=is_first[1:])
-    twice = every[~is_first]
-    return twice[np.concatenate([[True], twice[1:] != twice[:-1]])[: len(twice)]], every[is_first]
 
 
 def _hashed(minima: Array) -> Array:
