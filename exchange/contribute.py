@@ -5,17 +5,19 @@
 3. the ledger records it; what may leave waits for its window
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 from uuid import UUID
 
+import structlog
 import zstandard
+from celery.exceptions import SoftTimeLimitExceeded
 from django.db import transaction
 from django.db.models import Count
 
-from exchange import collector, decided, folds, judged, ledger, release
+from exchange import collector, decided, folds, judged, ledger, release, telemetry
 from exchange.celery import nudge
 from exchange.models import Outcome, Revocation
 from exchange.policy import catalogue, windows
@@ -34,6 +36,7 @@ _SUBMISSION = """
     SELECT %s, %s, sealed FROM unnest(%b::bytea[]) AS new (sealed)
 """
 _REVOKED = "Withdrawn: whoever holds it gets a revocation with the next daily window."
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +144,18 @@ def take_in(contribution_id: UUID, *, now: datetime) -> bool:
         else:
             release.release_contribution(contribution_id, now=now)
     return True
+
+
+def take_in_each(contribution_ids: Iterable[UUID], *, now: datetime) -> None:
+    """Take in one by one; what cannot be taken in now is tried again, and keeps back no other."""
+    for contribution_id in contribution_ids:
+        try:
+            take_in(contribution_id, now=now)
+        except SoftTimeLimitExceeded:
+            raise
+        except Exception:
+            telemetry.count("contribution.put-off")
+            log.exception("contribution.put-off", contribution=str(contribution_id))
 
 
 def waiting(*, limit: int = 200) -> tuple[UUID, ...]:

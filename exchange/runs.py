@@ -289,8 +289,7 @@ def _conclude(
                 algorithms.suspend(one.id, trouble=failed[one.digest], now=now)
         _record(run, active, now=now)  # 5
         sent = findings.keep(list(_told(said)), run, now=now)  # 4
-    for contribution in sent:
-        contribute.take_in(contribution, now=now)
+    contribute.take_in_each(sent, now=now)
     count_one(f"run.{run.state}")
     log.info("run.made", run=str(run.id), extracts=count, state=run.state, failed=len(failed))
     return run.id

@@ -43,8 +43,7 @@ def accept(contribution_id: str) -> None:
 @app.task(name="exchange.tasks.accept_waiting")
 def accept_waiting() -> None:
     """Take in what a lost message left waiting."""
-    for contribution_id in contribute.waiting():
-        contribute.take_in(contribution_id, now=timezone.now())
+    contribute.take_in_each(contribute.waiting(), now=timezone.now())
 
 
 # A slice or a part of a file is some seconds; a part of 20,000 objects is the most there is.

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 from django.conf import LazySettings
+from django.db import connection
 
-from exchange import contribute, findings, runs
+from exchange import contribute, findings, runs, telemetry
 from exchange.ledger import intake
 from exchange.models import Algorithm, Finding, FindingObject, LedgerEvent, Run
 from exchange.proof.refused import Forbidden, NotFound, Refused
-from indicators.models import Contribution
+from indicators.models import Contribution, Version
 from members import onboarding
 from members.models import Member
 from members.scope import acting
@@ -81,6 +82,44 @@ def test_a_run_is_in_the_ledger_by_digests(pool: Pool) -> None:
     assert len(slots["audit"]["algorithms"]) == 2
     assert slots["to"] == slots["from"] == {}
     assert "duckdb 1.5" in run.engine
+
+
+def fail_once() -> None:
+    """The database refuses the first account of a contribution that it is given."""
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE SEQUENCE accounts")
+        cursor.execute(
+            "CREATE FUNCTION fail_once() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$"
+            " BEGIN IF nextval('accounts') = 1 THEN RAISE EXCEPTION 'MARKER-c41f'; END IF;"
+            " RETURN NULL; END $$"
+        )
+        cursor.execute(
+            "CREATE TRIGGER fail_once AFTER INSERT ON indicators_item"
+            " FOR EACH STATEMENT EXECUTE FUNCTION fail_once()"
+        )
+
+
+def test_a_finding_that_cannot_be_taken_in_waits_and_keeps_back_no_other(
+    pool: Pool, caplog: pytest.LogCaptureFixture
+) -> None:
+    fail_once()
+    pool.send(pool.cast.ana, made(1, with_cards("one"), with_cards("two")))
+    pool.send(pool.cast.ben, made(2, with_cards("one"), with_cards("two")))
+    run = pool.run()
+    assert run is not None
+    assert run.state == Run.State.DONE
+    assert Contribution.objects.filter(state=Contribution.State.COMPLETE).count() == 1
+    (waits,) = contribute.waiting()
+    assert not Version.objects.filter(contribution_id=waits).exists()
+    (said,) = [one for one in caplog.records if "contribution.put-off" in str(one.msg)]
+    line = telemetry.formatter().format(said)
+    assert str(waits) in line
+    assert "MARKER" not in line
+    assert pool.run() is None
+    contribute.take_in_each(contribute.waiting(), now=NOON)
+    assert contribute.waiting() == ()
+    leave(now=LATER)
+    assert len(of_type(held(pool.cast.fjord), "campaign")) == 2
 
 
 # --- drafts --------------------------------------------------------------------------------------
