@@ -136,10 +136,22 @@ def keep(said: Sequence[Told], run: Run, *, now: datetime) -> list[UUID]:
     for row in kept:
         if row.name in rows:
             row.save()
+    _lock_parts([row for _, row, _, _ in keeper.sent])
     return [
         _contribute(who, row, made, bases=_bases(told), circle_id=circle.id, now=now)
         for who, row, made, told in keeper.sent
     ]
+
+
+def _lock_parts(rows: Sequence[Finding]) -> None:
+    """What some of these may withdraw: in the order in which all acts wait for one another."""
+    parts = FindingObject.objects.filter(finding__in=rows)
+    objects = ForumObject.objects.select_for_update(no_key=True, of=("self",)).filter(
+        member_id__in={row.member_id for row in rows},
+        id_digest__in=parts.values("id_digest"),
+        state=ForumObject.State.LIVE,
+    )
+    list(objects.order_by("pk").values_list("pk", flat=True))
 
 
 @dataclass(slots=True)

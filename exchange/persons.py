@@ -346,7 +346,9 @@ def _do(request_id: UUID, *, now: datetime) -> bool:
     if row.kind == PersonRequest.Kind.ERASURE and row.objects_found:
         if any(legalholds.stops(pk) is not None for pk in row.objects_found):
             return False  # held since it was approved: it waits until the hold is lifted
-        is_told = [_recalled(row, object_id, now=now) for object_id in row.objects_found]  # 1
+        is_told = [
+            _recalled(row, object_id, now=now) for object_id in sorted(row.objects_found)
+        ]  # 1
         if not all(is_told):  # 2
             return False
         if not _slots_gone(row, now=now):  # 3, 4
