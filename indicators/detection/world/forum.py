@@ -36,7 +36,7 @@ from indicators.detection.world.log import Log, written
 
 MIDDLE = 10_000  # ordinary accounts of the median member
 SPREAD = 1.1
-LEAST, MOST = 5_000, 70_000  # what can be measured, and in what time
+LEAST, MOST = 2_000, 70_000  # what can be measured, and in what time
 CAMPAIGNS = 30
 FIRMS = 12  # at two members, for each member
 AT_HOME = 0.3  # share of a lot at its first member
