@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date, timedelta
 
+from indicators.detection import schema
 from indicators.detection.arrow import Table
 from indicators.detection.engines import Engine
 
@@ -26,3 +28,10 @@ class Source:
     def keep(self, name: str, expression: Table) -> Table:
         """A stage, computed once: its plan would be computed again for each use."""
         return self.engine.keep(f"{self.prefix}stage_{name}", expression)
+
+    def window(self) -> date | None:
+        """The first of the days that a log looks back on, counted from the last with any use."""
+        days = self.table("account_day")
+        last = self.engine.run(days.order_by(days.day.desc()).limit(1).select("day"))
+        found = last.column("day").to_pylist()
+        return found[0] - timedelta(days=schema.DAYS - 1) if found else None

@@ -20,6 +20,9 @@ MOST_TEMPLATES = 64
 # 1 - distinct / holders of a family's cards, or of its devices, in percent: users of an open tool
 # have its prompts in common, and each a card of his own.
 LEAST_SHARED = 15
+# In percent: a third of a family's users began in the window. So does a campaign whose accounts are
+# bought for it, each on a card of its own; users of a tool come over the years.
+LEAST_NEW = 34
 # When rows are paired, whatever a document of `near-template` says.
 NEAR = {"min_bands": 2, "band_cap": 200}
 CARRIED = ("payment", "device")
@@ -42,7 +45,7 @@ def shared_token(source: Source, values: Values, _: Table) -> Table:
 
 
 def template_family(source: Source, values: Values, _: Table) -> Table:
-    """Accounts that use two templates of a family whose users share cards or devices.
+    """Accounts that use two templates of a family whose users share cards or devices, or are new.
 
     A family is of templates that meet in `together` accounts or more, and `lift` times as often
     as chance would have it among the accounts that use such templates at all.
@@ -54,8 +57,8 @@ def template_family(source: Source, values: Values, _: Table) -> Table:
     users = used.inner_join(families, used.template == families.unit)
     users = users.group_by("account", "group").agg(templates=users.count())
     users = source.keep("family_user", users.filter(users.templates >= 2))
-    sharing = _sharing(source, users)
-    found = users.inner_join(sharing, "group")
+    tied = source.keep("family_tied", _sharing(source, users).union(_new(source, users)).distinct())
+    found = users.inner_join(tied, "group")
     return found.select(unit=found.account, key=found.group.cast("string"))
 
 
@@ -119,6 +122,18 @@ def _sharing(source: Source, users: Table) -> Table:
     )
     shared = kinds.filter((kinds.holders - kinds.tokens) * 100 >= kinds.holders * LEAST_SHARED)
     return source.keep("sharing", shared.select("group").distinct())
+
+
+def _new(source: Source, users: Table) -> Table:
+    """The families a third of whose users began in the window."""
+    first = source.window()
+    if first is None:  # nobody has used anything
+        return users.select("group").limit(0)
+    began = users.inner_join(source.table("account").select("account", "first_day"), "account")
+    counted = began.group_by("group").agg(
+        users=began.count(), new=(began.first_day >= first).cast("int64").sum()
+    )
+    return counted.filter(counted.new * 100 >= counted.users * LEAST_NEW).select("group")
 
 
 def near_template(source: Source, values: Values, _: Table) -> Table:

@@ -119,6 +119,25 @@ def test_users_of_an_open_tool_with_a_card_each_are_not_tied(engine: engines.Eng
     assert found(loaded(engine, ties.LOG, log), "template-family", lift=5) == {"0": set(range(20))}
 
 
+@pytest.mark.parametrize(("new", "tied"), [(3, set()), (4, set(range(9)))])
+def test_a_family_of_accounts_bought_for_it_needs_no_shared_card(
+    engine: engines.Engine, new: int, tied: set[int]
+) -> None:
+    """A third of its users began in the window, each on a card of its own."""
+    early = START - timedelta(days=60)
+    people: Some = [
+        (unit, START if unit < new else early, True, False, "") for unit in (*range(60), *OTHERS)
+    ]
+    log: Rows = {
+        "account": people,
+        "account_day": days(20, START),
+        "account_template": [*uses(range(9), range(9)), *BACKGROUND],
+        "account_token": [(unit, "payment", f"own {unit}") for unit in range(9)],
+    }
+    groups = found(loaded(engine, ties.LOG, log), "template-family")
+    assert {unit for units in groups.values() for unit in units} == tied
+
+
 def test_fifteen_percent_is_counted_in_whole_numbers(engine: engines.Engine) -> None:
     log = LOG | {"account_template": [*uses(range(20), range(20)), *BACKGROUND]}
     exactly: Some = [(unit, "payment", f"card {max(unit, 3)}") for unit in range(20)]  # 17 of 20
