@@ -441,7 +441,7 @@ _SECTIONS: Mapping[str, Compare] = {
     "statistics": _STATISTICS,
     "pool": _parts(
         **dict.fromkeys(("every_hours", "accounts", "payers", "egress_holders"), _larger),
-        **dict.fromkeys(("flat", "fresh"), _larger),
+        **dict.fromkeys(("flat", "mismatch", "fresh"), _larger),
         **dict.fromkeys(("template_permille", "home_template_permille"), _smaller),
         **dict.fromkeys(("token_accounts", "egress_accounts"), _smaller),
     ),

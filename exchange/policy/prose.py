@@ -426,8 +426,9 @@ def _pool(document: Mapping[str, Any]) -> Section:
         f"A member sends one extract for a day, and may replace it after {asked['every_hours']}"
         " hours; it is never added to.",
         f"A row is about {asked['accounts']} accounts and {asked['payers']} payers or more.",
-        f"It is machine-paced (evenness {asked['flat']} of 9 or more) and new (share"
-        f" {asked['fresh']} of 10 or more), or names a way of eliciting.",
+        f"It is new (share {asked['fresh']} of 10 or more) and machine-paced (evenness"
+        f" {asked['flat']} of 9 or more) or by clients that are not what they say (share"
+        f" {asked['mismatch']} of 10 or more), or names a way of eliciting.",
         "A prompt pattern is left out if more than"
         f" {asked['template_permille']} in 1,000 accounts use it, and ties nothing at home above"
         f" {asked['home_template_permille']} in 1,000.",

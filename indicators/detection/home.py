@@ -147,8 +147,7 @@ def clusters(
     members = _accounts(tied)
     seen: Counter[str] = Counter()
     made = []
-    for group in found.groups:
-        row = row_of(group, limits)  # 3
+    for group, row in _apart([(one, row_of(one, limits)) for one in found.groups]):  # 3
         score = scorecard.score_of(row, setup.card)  # 4
         # Without a card or device to be known by it is one of today, and stays at home.
         anchor = group.anchor or f"account {members[group.group][0]}"
@@ -175,6 +174,18 @@ def tied_by(source: Source, setup: Setup) -> graph.Groups:
     return graph.components(
         run(ties.find(source, name, values), "unit") for name, values in setup.ties
     )
+
+
+def _apart(rows: Sequence[tuple[Group, ClusterRow]]) -> Iterator[tuple[Group, ClusterRow]]:
+    """Without an address that two groups name: strangers leave by it, so it ties nobody.
+
+    A large log leaves such addresses out for their many accounts (R5) and a small one does not: how
+    many rows still name one would tell which of the two a log is.
+    """
+    seen = Counter(address for _, row in rows for address in row.egress)
+    for group, row in rows:
+        own = tuple(address for address in row.egress if seen[address] == 1)
+        yield group, replace(row, egress=own)
 
 
 def row_of(group: Group, limits: Limits = rules.SHIPPED) -> ClusterRow:
@@ -268,7 +279,10 @@ def _reasons(group: Group, row: ClusterRow, limits: Limits, *, is_giant: bool) -
         said = f"A row names the payment tokens of {limits.payers} payers or more."
         yield Problem("extract.r2", "R2", "payment", said)
     if not rules.has_basis(row, limits):
-        said = "The group is not both machine-paced and new, and names no method."
+        said = (
+            "The group names no method, and is not both new and either machine-paced or by clients"
+            " that are not what they say."
+        )
         yield Problem("extract.r6", "R6", "flat", said)
 
 
@@ -292,7 +306,6 @@ def extract(
     chosen = [one for one in found.clusters if one.stays is None][: limits.rows]  # 6
     if tokens is not None:
         chosen = [replace(one, row=row) for one, row in _spoken(chosen, tokens)]  # 7
-    chosen = list(_apart(chosen))
     # The check that the exchange makes, on what it would get: nothing that it refuses is sent.
     day = found.day
     chosen = [one for one in chosen if not rules.check_row(one.row, day=day, limits=limits)]
@@ -345,18 +358,6 @@ def _spoken(chosen: Sequence[Cluster], tokens: Tokens) -> Iterator[tuple[Cluster
             for kind in schema.KINDS
         }
         yield one, replace(one.row, **spoken)
-
-
-def _apart(chosen: Sequence[Cluster]) -> Iterator[Cluster]:
-    """Without an address that two of the rows name: strangers leave by it, so it ties nobody.
-
-    A large log leaves such addresses out for their many accounts (R5) and a small one does not: how
-    many rows still name one would tell which of the two a log is.
-    """
-    seen = Counter(address for one in chosen for address in one.row.egress)
-    for one in chosen:
-        own = tuple(address for address in one.row.egress if seen[address] == 1)
-        yield replace(one, row=replace(one.row, egress=own))
 
 
 def _form(found: Clusters, number: int, bands: Bands | None, limits: Limits) -> TemplateRow | None:

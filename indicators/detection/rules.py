@@ -36,14 +36,15 @@ class Limits:
     token_accounts: int = 500  # R5: that hold a card or device, at most
     egress_accounts: int = 100
     egress_holders: int = 2  # accounts of a row that hold an egress, at least
-    flat: int = 4  # R6
+    flat: int = 4  # R6: of a row that is new, this or the other
+    mismatch: int = 2
     fresh: int = 6
     days: int = schema.DAYS  # R9: that a row looks back
     late_days: int = 1  # today's extract, or yesterday's
 
     def joined(self, own: "Limits") -> "Limits":
         """The stricter of each; the number of rows and the days are the floor's."""
-        least = ("accounts", "payers", "egress_holders", "flat", "fresh")
+        least = ("accounts", "payers", "egress_holders", "flat", "mismatch", "fresh")
         fixed = ("rows", "days", "late_days")
         made = {}
         for name in (field.name for field in fields(self)):
@@ -98,8 +99,14 @@ def epoch_of(day: date) -> str:
 
 
 def has_basis(row: ClusterRow, limits: Limits = SHIPPED) -> bool:
-    """R6: machine-paced and new, or a way of eliciting that is named."""
-    return bool(row.methods) or (row.flat >= limits.flat and row.fresh >= limits.fresh)
+    """R6: a basis in what a group does, by which it is about a threat.
+
+    A way of eliciting that is named; or accounts that are new and paced by a machine; or new, and
+    their clients are not what they say they are: a campaign that keeps to the hours of people is
+    known by that.
+    """
+    is_odd = row.flat >= limits.flat or row.mismatch >= limits.mismatch
+    return bool(row.methods) or (is_odd and row.fresh >= limits.fresh)
 
 
 def keeps_token(kind: str, accounts: int, limits: Limits = SHIPPED) -> bool:
@@ -269,8 +276,10 @@ def _facts(row: ClusterRow, limits: Limits) -> Iterator[Problem]:
 def _basis(row: ClusterRow, limits: Limits) -> Iterator[Problem]:
     if not has_basis(row, limits):
         said = (
-            f"A row is machine-paced (flat {limits.flat} or more) and new (fresh {limits.fresh} or"
-            " more), or names a method; what is not about a threat stays at home."
+            f"A row is new (fresh {limits.fresh} or more) and either machine-paced (flat"
+            f" {limits.flat} or more) or by clients that are not what they say (mismatch"
+            f" {limits.mismatch} or more), or it names a method; what is not about a threat stays"
+            " at home."
         )
         yield _broken("R6", "flat", said)
 

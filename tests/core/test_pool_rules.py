@@ -70,10 +70,11 @@ def test_a_fault_is_told_with_its_place_and_never_with_its_value(
 
 
 def test_what_is_not_about_a_threat_stays_at_home() -> None:
-    calm = spoiled(GOOD, 3, flat=3, methods=())
+    calm = spoiled(GOOD, 3, flat=3, mismatch=0, methods=())
     (problem,) = check(calm, today=TODAY)
     assert (problem.code, problem.rule, problem.path) == ("extract.r6", "R6", "clusters[3].flat")
     assert check(spoiled(calm, 3, methods=("rubric-grading",)), today=TODAY) == ()
+    assert check(spoiled(calm, 3, mismatch=2), today=TODAY) == ()
     assert check(spoiled(GOOD, 3, fresh=4, methods=()), today=TODAY)[0].rule == "R6"
 
 
