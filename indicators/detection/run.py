@@ -288,17 +288,22 @@ class _Judge:
     def _untold(
         self, group: Sequence[int], marks: Mapping[int, Collection[Algorithm]], whole: Finding
     ) -> Iterable[Finding]:
-        """Drafts of rows that a scorecard names alone, with a family that the finding leaves out.
+        """Drafts of rows that a scorecard names alone, with what the finding leaves out of them.
 
-        A finding has the families that two members share, so whoever plants a row beside another's
-        would take from all what they match by: its member is asked for the rest.
+        A finding has what two members share, so whoever plants a row beside another's would take
+        from all what they match by: its member is asked for the rest.
         """
-        told = {band for family in whole.templates for band in family.bands}
+        bands = {band for family in whole.templates for band in family.bands}
+        tokens = {*whole.payment, *whole.device}
         each = [self._finding([unit], marks) for unit in group]
         return [
             one
             for one in each
-            if one is not None and any(told.isdisjoint(family.bands) for family in one.templates)
+            if one is not None
+            and (
+                any(bands.isdisjoint(family.bands) for family in one.templates)
+                or not tokens.issuperset((*one.payment, *one.device))
+            )
         ]
 
     def _finding(
@@ -335,9 +340,11 @@ def summary(
 ) -> Finding:
     """What may be said of a group of rows, before it is scored.
 
-    A token of a card or device is said if rows of two members hold it; or one whose accounts have
-    several payers, and no row of another member holds it that did not come into the group: that
-    one is a lawful customer's until it shows evidence of its own.
+    Of several members that is what two of them vouch for, of cards and devices as of all else: what
+    one alone holds may be a customer whom it planted, and leaves in its own name, as its draft. Of
+    one member it is what it sent, if its accounts have several payers, and but for the tokens that
+    a row of another member holds which did not come into the group: those are a lawful customer's
+    until that row shows evidence of its own.
     """
     facts = scorecard.facts_of_group([one.row for one in rows])
     tokens = {kind: _tokens(rows, kind, doubted) for kind in ("payment", "device")}
@@ -372,21 +379,17 @@ def summary(
 def _tokens(
     rows: Sequence[Pooled], kind: str, doubted: Callable[[str, int], bool]
 ) -> tuple[str, ...]:
-    members: dict[str, set[int]] = defaultdict(set)
-    crowds: set[str] = set()
-    for one in rows:
-        for token in getattr(one.row, kind):
-            members[token].add(one.member)
-            if one.row.payers in schema.SIZES:  # R2
-                crowds.add(token)
-    said = [
+    (member, *others) = {one.member for one in rows}
+    if others:
+        return _of_two_members(rows, lambda one: getattr(one.row, kind))
+    said = {
         token
-        for token, whose in members.items()
-        if len(whose) > 1 or (token in crowds and not doubted(token, *whose))
-    ]
-    # Those of several members first; which are cut off says nothing of whose they are.
-    said.sort(key=lambda token: (-min(2, len(members[token])), token))
-    return tuple(sorted(said[:MOST_RELEASED]))
+        for one in rows
+        if one.row.payers in schema.SIZES  # R2
+        for token in getattr(one.row, kind)
+        if not doubted(token, member)
+    }
+    return tuple(sorted(said)[:MOST_RELEASED])
 
 
 def _of_two_members(

@@ -76,11 +76,12 @@ def test_a_school_that_somebody_ties_to_a_campaign_is_not_in_it() -> None:
     said = found(
         pooled(AURORA, CAMPAIGN), pooled(BOREALIS, planted), pooled(CIRRUS, with_tokens(SCHOOL, 77))
     )
-    (finding,) = said.findings
+    finding, *drafts = said.findings
     assert finding.members == {AURORA, BOREALIS}
-    # Nor is its card said, though it stands in a row that has evidence: nobody looks for it.
-    assert f"{77:064x}" not in finding.payment
     assert f"{1:064x}" in finding.payment
+    # Nor is its card said, though it stands in a row that has evidence: nobody looks for it.
+    assert all(f"{77:064x}" not in one.payment for one in said.findings)
+    assert all(one.members == {AURORA} for one in drafts)
 
 
 def test_without_the_rule_of_own_evidence_the_school_would_be_named() -> None:
@@ -93,10 +94,21 @@ def test_without_the_rule_of_own_evidence_the_school_would_be_named() -> None:
     assert finding.members == {AURORA, CIRRUS}
 
 
-def test_a_token_of_one_lab_is_said_where_its_accounts_have_several_payers() -> None:
+def test_what_one_lab_alone_holds_leaves_in_its_own_name() -> None:
     own = with_tokens(CAMPAIGN, 1, 5)
-    (finding,) = found(pooled(AURORA, own), pooled(BOREALIS, with_tokens(CAMPAIGN, 1))).findings
-    assert finding.payment == (f"{1:064x}", f"{5:064x}")
+    finding, draft = found(pooled(AURORA, own), pooled(BOREALIS, with_tokens(CAMPAIGN, 1))).findings
+    assert finding.payment == (f"{1:064x}",)
+    assert draft.members == {AURORA}
+    assert draft.payment == (f"{5:064x}",)
+
+
+def test_a_customer_that_one_lab_plants_beside_a_campaign_is_in_no_finding() -> None:
+    """A card that stands in no other extract: its owner is a customer whom a rival wants named."""
+    planted = with_tokens(CAMPAIGN, 1, 99)
+    finding, *drafts = found(pooled(AURORA, CAMPAIGN), pooled(BOREALIS, planted)).findings
+    assert finding.members == {AURORA, BOREALIS}
+    assert f"{99:064x}" not in finding.payment
+    assert {one.members for one in drafts if f"{99:064x}" in one.payment} == {frozenset({BOREALIS})}
 
 
 def test_days_of_one_group_are_one_row_with_the_newest_facts() -> None:
