@@ -5,8 +5,9 @@ one finding (two equal bands each)     3. the rest of a group of which two accou
 matched so
 
 What is popular at home says nothing: a card or device of more accounts than R5 allows, a template
-of more than 0.2 % of the accounts (in a small log, of more than twenty). The result is the member's
-own list, and leaves it in no form.
+of more than 0.2 % of the accounts (in a small log, of more than twenty). And an account that was
+there before the window and shows nothing else than a card is told as a victim's: campaigns pay with
+stolen cards too. The result is the member's own list, and leaves it in no form.
 """
 
 from collections import defaultdict
@@ -28,11 +29,14 @@ MATCHED = 2  # accounts of a group, so that all of it is named; or
 PART = 3  # so that every third of it matched
 
 PAYMENT, DEVICE, TEMPLATE, GROUP = "payment", "device", "template", "group"
+VICTIM = "victim"
 REASONS: Mapping[str, str] = {
     PAYMENT: "holds a payment instrument that the finding names",
     DEVICE: "holds a device that the finding names",
     TEMPLATE: "uses two prompt templates of the finding",
     GROUP: "is tied to accounts that match the finding",
+    VICTIM: "was there before, and has nothing but a payment instrument that the finding names:"
+    " it may have been stolen",
 }
 _TYPES: Mapping[str, Mapping[str, str]] = {
     "token": {"finding": "int64", "kind": "string", "token": "string"},
@@ -59,6 +63,11 @@ class Hit:
     reasons: tuple[str, ...]  # keys of REASONS, sorted
     group: int | None
 
+    @property
+    def is_victim(self) -> bool:
+        """Whether it says of the account that its card may have been stolen, and nothing else."""
+        return self.reasons == (VICTIM,)
+
 
 def hunt(
     source: Source,
@@ -74,6 +83,7 @@ def hunt(
         matched[row["finding"]][row["account"]].add(row["kind"])
     for row in run(_users(source, released, limits)).to_pylist():
         matched[row["finding"]][row["account"]].add(TEMPLATE)
+    _tell_victims(source, matched)
     of_account = _groups(groups, {one for found in matched.values() for one in found})
     members = _members(groups, set(of_account.values()))
     return tuple(
@@ -91,15 +101,40 @@ def _with_groups(
     """What matched, and the rest of the groups of which enough matched."""
     found = {account: set(reasons) for account, reasons in matched.items()}
     counts: dict[int, int] = defaultdict(int)
-    for account in matched:
-        if account in of_account:
+    for account, reasons in matched.items():
+        if account in of_account and VICTIM not in reasons:
             counts[of_account[account]] += 1
     for group, count in counts.items():
         if count >= MATCHED or count * PART >= len(members[group]):
             for account in members[group]:
-                found.setdefault(account, {GROUP})
+                if VICTIM in found.setdefault(account, {GROUP}):
+                    found[account] = {PAYMENT, GROUP}
                 of_account[account] = group
     return found
+
+
+def _tell_victims(source: Source, matched: Mapping[int, dict[int, set[str]]]) -> None:
+    """Old accounts that match by a card alone."""
+    by_card = {
+        account
+        for found in matched.values()
+        for account, reasons in found.items()
+        if reasons == {PAYMENT}
+    }
+    first = source.window()
+    if not by_card or first is None:
+        return
+    wanted = source.engine.load(
+        f"{source.prefix}hunted_cards",
+        pa.table({"account": pa.array(sorted(by_card), pa.int64())}),
+        {"account": "int64"},
+    )
+    accounts = source.table("account").inner_join(wanted, "account")
+    old = accounts.filter(accounts.first_day < first).select("account")
+    for account in source.engine.run(old).column("account").to_pylist():
+        for found in matched.values():
+            if found.get(account) == {PAYMENT}:
+                found[account] = {VICTIM}
 
 
 # --- by token and by template --------------------------------------------------------------------

@@ -43,6 +43,7 @@ class Listed:
     name: str
     reasons: tuple[str, ...]
     group: int | None
+    is_victim: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +116,7 @@ def sightings(
 
     It names the finding and the day; no account, and no number of them.
     """
-    seen = sorted({one.finding for one in accounts})
+    seen = sorted({one.finding for one in accounts if not one.is_victim})
     objects = []
     for finding, stix_id in zip(seen, ids, strict=False):
         said = form.sighting(
@@ -188,6 +189,7 @@ def _listed(state: State, hits: Sequence[Hit], released: Mapping[str, Found]) ->
             name=released[hit.finding].name,
             reasons=tuple(hunting.REASONS[reason] for reason in hit.reasons),
             group=hit.group,
+            is_victim=hit.is_victim,
         )
         for hit in hits
     )

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from indicators.detection import engines, hunting, ties
-from indicators.detection.hunting import DEVICE, GROUP, PAYMENT, TEMPLATE, Released
+from indicators.detection.hunting import DEVICE, GROUP, PAYMENT, TEMPLATE, VICTIM, Released
 from tests.core.log_material import Log, bands, token
 
 
@@ -120,6 +120,28 @@ def test_two_findings_do_not_add_up(engine: engines.Engine) -> None:
     assert [hit.finding for hit in hits(engine, log, [one, both, other, both])] == ["XC-3", "XC-3"]
 
 
+def test_an_old_account_with_a_released_card_alone_is_told_as_a_victim(
+    engine: engines.Engine,
+) -> None:
+    log = Log()
+    for account, began in enumerate((200, 200, 10, 200, 200, 200)):
+        log.account(account, began=began)
+        log.used(account, 0)
+    log.holds("payment", token(1), (0, 1, 2))
+    log.holds("device", token(2), (1,))
+    log.holds("payment", token(3), (3, 4, 5))  # tied to one another
+    log.holds("device", token(4), (4, 5))
+    released = Released("XC-1", frozenset({token(1)}), frozenset({token(2)}))
+    found = hits(engine, log, [released])
+    reasons = {hit.account: hit.reasons for hit in found}
+    # Its group shows more: two of three match by more than a card of long ago.
+    assert reasons == {0: (GROUP, PAYMENT), 1: (DEVICE, PAYMENT), 2: (PAYMENT,)}
+    (hit,) = hits(engine, log, [Released("XC-2", frozenset({token(3)}))])[:1]
+    assert (hit.reasons, hit.is_victim) == ((VICTIM,), True)
+    both = Released("XC-3", frozenset({token(3)}), frozenset({token(4)}))
+    assert not any(hit.is_victim for hit in hits(engine, log, [both]))
+
+
 @pytest.mark.parametrize(
     ("more", "users", "matches"),
     [(11_000, 30, 30), (11_000, 31, 0), (0, 20, 20), (0, 21, 0)],
@@ -144,4 +166,4 @@ def test_nothing_released_or_nothing_logged_matches_nobody(engine: engines.Engin
 
 
 def test_each_reason_has_words() -> None:
-    assert set(hunting.REASONS) == {PAYMENT, DEVICE, TEMPLATE, GROUP}
+    assert set(hunting.REASONS) == {PAYMENT, DEVICE, TEMPLATE, GROUP, VICTIM}

@@ -34,6 +34,8 @@ def log() -> Log:
     made.holds("egress", token(2), (100, 101, *range(10_000, 10_150)))
     made.tagged("method", "rubric-grading", range(100, 120))
     made.tagged("surface", "first-party-api", range(12))
+    made.account(900, began=300)
+    made.holds("payment", token(7_777), (900,))
     for template in range(6):
         made.asks(template, (100 + template, 101 + template, 102 + template, template))
     return made
@@ -45,7 +47,9 @@ def worked(engine: engines.Engine) -> Found:
     setup = home.Setup()
     found = home.clusters(source, setup, day=DAY, keys=KEYS)
     near = tuple(tuple(bands(n)[:2] + bands(90 + n)[2:]) for n in (0, 1))
-    released = hunting.Released("XC-1", frozenset({token(3_000)}), frozenset({token(2_500)}), near)
+    released = hunting.Released(
+        "XC-1", frozenset({token(3_000), token(7_777)}), frozenset({token(2_500)}), near
+    )
     hits = hunting.hunt(source, [released], home.tied_by(source, setup))
     return found, home.extract(found, setup, keys=KEYS), hits
 
