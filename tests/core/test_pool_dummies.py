@@ -291,7 +291,7 @@ def test_p05_rows_that_no_dummy_is_like_leave_the_whole_as_it_is() -> None:
 
     So real rows that have it would be on top of the whole, and a mean would tell their number.
     """
-    card = {**scorecard.START, "mismatch": 17, "methods": 40}
+    card = {**scorecard.START, "mismatch": 17, "methods": 4}
     source, real = replace(SOURCE, card=card), found_alone(24)
     alone = dummies.dummies(source, schema.ROWS, day=DAY)
     off = []

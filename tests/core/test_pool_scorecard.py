@@ -13,12 +13,13 @@ from indicators.detection import schema, scorecard
 from indicators.detection.values import ClusterRow
 from tests.core.detection_material import CAMPAIGN, SCHOOL, rows
 
-FLAT_ONLY = dict.fromkeys(scorecard.FACTS, 0) | {"flat": 1, "threshold": 4, "own_margin": 2}
+FLAT_ONLY = dict.fromkeys(scorecard.WEIGHTS, 0) | {"flat": 1, "threshold": 4, "own_margin": 2}
 
 
-def test_there_are_sixteen_weights_and_a_range_for_each() -> None:
-    assert len(scorecard.FACTS) == 16
-    assert set(scorecard.RANGES) == {*scorecard.FACTS, "threshold", "own_margin"}
+def test_there_are_sixteen_facts_twelve_pairs_and_a_range_for_each_weight() -> None:
+    assert (len(scorecard.FACTS), len(scorecard.PAIRS)) == (16, 12)
+    assert {one for pair in scorecard.PAIRS.values() for one in pair} <= set(scorecard.FACTS)
+    assert set(scorecard.RANGES) == {*scorecard.WEIGHTS, "threshold", "own_margin"}
     for name, value in scorecard.START.items():
         low, high = scorecard.RANGES[name]
         assert low <= value <= high, name
@@ -45,11 +46,25 @@ def test_relay_accounts_are_found_and_a_school_is_not() -> None:
         ("start_days", 32, 5),
         ("templates", tuple(range(32)), 8),
         ("egress", ("a", "b"), 2),
-        ("methods", ("a", "b", "c", "d", "e"), 4),
+        ("methods", ("a", "b"), 10),
+        ("methods", (), 0),
     ],
 )
 def test_each_column_becomes_a_small_number(column: str, value: Any, fact: int) -> None:
     assert scorecard.facts_of(replace(CAMPAIGN, **{column: value}))[column] == fact
+
+
+def test_two_facts_say_together_what_neither_says_alone() -> None:
+    pair = FLAT_ONLY | {"flat": 0, "short_with_mismatch": 3}
+    both = replace(CAMPAIGN, short=6, mismatch=10)
+    assert scorecard.score_of(both, pair) == 3 * (60 // 8)
+    assert scorecard.score_of(replace(both, short=0), pair) == 0
+    assert scorecard.score_of(replace(both, mismatch=0), pair) == 0
+
+
+def test_a_document_that_names_no_pair_gives_it_no_weight() -> None:
+    older = {name: one for name, one in scorecard.START.items() if name not in scorecard.PAIRS}
+    assert scorecard.score_of(CAMPAIGN, older) == scorecard.score_of(CAMPAIGN, scorecard.START)
 
 
 @pytest.mark.parametrize(
@@ -102,15 +117,14 @@ def test_the_expression_gives_the_same_score(
 ) -> None:
     found = [replace(row, row=number) for number, row in enumerate(found)]
     tables = pool(engine, found)
-    scores = engine.to_pyarrow(scorecard.scored(tables, scorecard.START)).to_pylist()
+    card = {**scorecard.START, **{name: n - 6 for n, name in enumerate(scorecard.PAIRS)}}
+    scores = engine.to_pyarrow(scorecard.scored(tables, card)).to_pylist()
     assert {one["row"]: one["score"] for one in scores} == {
-        row.row: scorecard.score_of(row, scorecard.START) for row in found
+        row.row: scorecard.score_of(row, card) for row in found
     }
-    marks = engine.to_pyarrow(scorecard.marked(tables, scorecard.START)).to_pylist()
+    marks = engine.to_pyarrow(scorecard.marked(tables, card)).to_pylist()
     assert {one["unit"] for one in marks} == {
-        row.row
-        for row in found
-        if scorecard.is_found(scorecard.score_of(row, scorecard.START), scorecard.START)
+        row.row for row in found if scorecard.is_found(scorecard.score_of(row, card), card)
     }
 
 

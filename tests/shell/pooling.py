@@ -27,7 +27,7 @@ from tests.shell.sharing import NOON
 
 DAY = timedelta(days=1)
 # Only what a campaign's rows have tells here, so that nothing else is found by chance.
-WEIGHTS = {**dict.fromkeys(scorecard.FACTS, 0), "flat": 10, "mid": 10, "mismatch": 10}
+WEIGHTS = {**dict.fromkeys(scorecard.WEIGHTS, 0), "flat": 10, "mid": 10, "mismatch": 10}
 THRESHOLD, MARGIN = 250, 23
 
 
