@@ -27,6 +27,7 @@ from indicators.detection import (
     graph,
     home,
     hunting,
+    schema,
     scorecard,
     shipped,
     sources,
@@ -37,7 +38,14 @@ from indicators.detection.engines import Engine
 from indicators.detection.home import Cluster, Clusters, Keys, Setup
 from indicators.detection.run import Found
 from indicators.detection.sources import Source
-from indicators.detection.values import Extract, Finding, Manifest, Parameters, Pooled
+from indicators.detection.values import (
+    Extract,
+    Finding,
+    Manifest,
+    Parameters,
+    Pooled,
+    TemplateRow,
+)
 from indicators.detection.world import forum as forums
 from indicators.detection.world import log as logs
 from indicators.detection.world.attacks import Sent
@@ -270,12 +278,30 @@ def sent(member: Member, setup: Setup) -> Sent:
 def pooled(extracts: Iterable[Extract]) -> list[Pooled]:
     """The rows of all, each with the templates that it names."""
     return [
-        Pooled(
-            member, extract.manifest.day, row, tuple(extract.templates[t] for t in row.templates)
-        )
+        one
         for member, extract in enumerate(extracts)
-        for row in extract.clusters
+        for one in pooled_of(member, extract, range(len(extract.clusters)))
     ]
+
+
+def pooled_of(member: int, extract: Extract, rows: Iterable[int]) -> list[Pooled]:
+    """Some rows of a member's extract."""
+    day, chosen = extract.manifest.day, (extract.clusters[row] for row in rows)
+    return [
+        Pooled(member, day, row, tuple(extract.templates[number] for number in row.templates))
+        for row in chosen
+    ]
+
+
+def forms(member: Member, cluster: Cluster) -> tuple[TemplateRow, ...]:
+    """The templates of a group as an extract would show them, where none shows them."""
+    known = (member.found.templates[number] for number in cluster.row.templates)
+    return tuple(
+        TemplateRow(
+            number, one.bands, schema.LENGTHS[1], schema.SAMPLES[1], schema.BASE_RATES[-1], ("en",)
+        )
+        for number, one in enumerate(known)
+    )
 
 
 def algorithms(card: Parameters | None = None) -> list[Algorithm]:
@@ -316,7 +342,7 @@ def looked(member: Member, told: Sequence[hunting.Released], setup: Setup) -> Ar
     with engines.connect(limits=LIMITS) as engine:
         source = loaded(engine, member.log)
         hits = hunting.hunt(source, told, member.groups, limits=setup.limits)
-    return np.unique(np.array([hit.account for hit in hits], dtype=np.int64))
+    return np.unique(np.array([hit.account for hit in hits if not hit.is_victim], dtype=np.int64))
 
 
 def own(member: Member) -> Array:

@@ -119,29 +119,55 @@ def _poison(
     before: Mapping[int, Array],
     active: Sequence[Algorithm],
 ) -> Poison:
-    """A further member plants a row for each lawful one, tied to a campaign's."""
+    """A further member plants a row for each lawful group, tied to a campaign's row."""
     setup = home.setup_of(active)
-    lawful: list[Pooled] = []
-    bait: list[Pooled] = []
-    for one in pool:
-        accounts = sents[one.member].accounts.get(one.row.row)
-        if accounts is not None:
-            guilty = homes[one.member].guilty[accounts]
-            (bait if guilty.any() else lawful).append(one)
+    bait = [
+        one
+        for one in pool
+        if (accounts := sents[one.member].accounts.get(one.row.row)) is not None
+        and homes[one.member].guilty[accounts].any()
+    ]
     if not bait:
         return Poison(0, 0, evaluate.result_of(homes, before))
     pattern = max(bait, key=lambda one: scorecard.score_of(one.row, setup.card))
-    rows = attacks.planted(lawful[:PLANTED], bait, pattern, member=len(homes))
+    victims = _victims(homes, sents, setup)
+    rows = attacks.planted([one for one, _ in victims], bait, pattern, member=len(homes))
     found = evaluate.run([*pool, *rows], active)
     # Its own drafts are contributions in its own name, which it could make without a pool.
     others = [one for one in found.findings if one.members != {len(homes)}]
     after = _named(homes, replace(found, findings=tuple(others)), setup)
     named = 0
-    for victim in lawful[:PLANTED]:
-        accounts = sents[victim.member].accounts[victim.row.row]
+    for victim, accounts in victims:
         new = np.isin(accounts, after[victim.member]) & ~np.isin(accounts, before[victim.member])
         named += bool(new.any())
     return Poison(len(rows), named, evaluate.result_of(homes, after))
+
+
+def _victims(
+    homes: Sequence[Member], sents: Sequence[Sent], setup: Setup
+) -> list[tuple[Pooled, Array]]:
+    """Lawful groups that a member does not name itself, as rows, with their accounts.
+
+    Those that are in extracts come first, then those that come nearest to a campaign: a planter may
+    know of a customer's cards from its own books, whether or not the customer's row is in the pool.
+    """
+    made: list[tuple[bool, int, Pooled, Array]] = []
+    for member, sent in zip(homes, sents, strict=True):
+        at = {frozenset(accounts.tolist()): row for row, accounts in sent.accounts.items()}
+        for cluster in member.found.clusters:
+            accounts = np.array(cluster.accounts, dtype=np.int64)
+            is_large = len(accounts) >= setup.limits.accounts and bool(cluster.row.payment)
+            if cluster.is_found or not is_large or member.guilty[accounts].any():
+                continue
+            row = at.get(frozenset(cluster.accounts))
+            if row is None:
+                templates = evaluate.forms(member, cluster)
+                pooled = Pooled(member.number, member.log.last, cluster.row, templates)
+            else:
+                (pooled,) = evaluate.pooled_of(member.number, sent.extract, [row])
+            made.append((row is None, -cluster.score, pooled, accounts))
+    made.sort(key=lambda one: one[:2])
+    return [(pooled, accounts) for _, _, pooled, accounts in made[:PLANTED]]
 
 
 def _shown(sents: Iterable[Sent]) -> Shown:
