@@ -12,7 +12,7 @@ Values in, values out: no engine is needed here. `Ran` is what an engine made of
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any, Protocol
 
@@ -65,9 +65,6 @@ class Rows(Protocol):
     def want(self, numbers: Collection[int]) -> None:
         """These are asked for next."""
 
-    def doubted(self, token: str, holder: int) -> bool:
-        """Whether a row of another member holds this token too."""
-
 
 @dataclass(frozen=True, slots=True)
 class Found:
@@ -85,18 +82,11 @@ class Held(Rows):
     """Rows that are all at hand."""
 
     rows: tuple[Pooled, ...]
-    holders: Mapping[str, frozenset[int]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, pooled: Iterable[Pooled]) -> "Held":
         """One row for each member's group, in an order that says nothing of arrival."""
-        rows = merged(pooled)
-        holders: dict[str, set[int]] = defaultdict(set)
-        for one in rows:
-            for kind in schema.KINDS:
-                for token in getattr(one.row, kind):
-                    holders[token].add(one.member)
-        return cls(rows, {token: frozenset(members) for token, members in holders.items()})
+        return cls(merged(pooled))
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -114,10 +104,6 @@ class Held(Rows):
 
     def want(self, numbers: Collection[int]) -> None:
         """They are there."""
-
-    def doubted(self, token: str, holder: int) -> bool:
-        """Whether a row of another member holds this token too."""
-        return bool(self.holders.get(token, frozenset()) - {holder})
 
 
 def merged(pooled: Iterable[Pooled]) -> tuple[Pooled, ...]:
@@ -323,31 +309,25 @@ class _Judge:
             return None
         percent, points, card = best
         by = {card.algorithm}.union(*(marks.get(unit, ()) for unit in group))
-        made = summary(rows, doubted=self._doubted)
+        made = summary(rows)
         return replace(
             made, score=points, confidence=_confidence(percent), algorithms=tuple(sorted(by))
         )
-
-    def _doubted(self, token: str, holder: int) -> bool:
-        return self._rows.doubted(token, holder)
 
 
 # --- what a finding says -------------------------------------------------------------------------
 
 
-def summary(
-    rows: tuple[Pooled, ...], *, doubted: Callable[[str, int], bool] = lambda *_: False
-) -> Finding:
+def summary(rows: tuple[Pooled, ...]) -> Finding:
     """What may be said of a group of rows, before it is scored.
 
     Of several members that is what two of them vouch for, of cards and devices as of all else: what
     one alone holds may be a customer whom it planted, and leaves in its own name, as its draft. Of
-    one member it is what it sent, if its accounts have several payers, and but for the tokens that
-    a row of another member holds which did not come into the group: those are a lawful customer's
-    until that row shows evidence of its own.
+    one member it is what it sent, if its accounts have several payers, whatever others sent: else
+    whoever planted the same would silence it.
     """
     facts = scorecard.facts_of_group([one.row for one in rows])
-    tokens = {kind: _tokens(rows, kind, doubted) for kind in ("payment", "device")}
+    tokens = {kind: _tokens(rows, kind) for kind in ("payment", "device")}
     clients = _shared(rows, lambda one: one.row.client)
     families = _families(rows)
     linkage = _linkage(rows, facts, clients, families)
@@ -376,18 +356,14 @@ def summary(
     )
 
 
-def _tokens(
-    rows: Sequence[Pooled], kind: str, doubted: Callable[[str, int], bool]
-) -> tuple[str, ...]:
-    (member, *others) = {one.member for one in rows}
-    if others:
+def _tokens(rows: Sequence[Pooled], kind: str) -> tuple[str, ...]:
+    if len({one.member for one in rows}) > 1:
         return _of_two_members(rows, lambda one: getattr(one.row, kind))
     said = {
         token
         for one in rows
         if one.row.payers in schema.SIZES  # R2
         for token in getattr(one.row, kind)
-        if not doubted(token, member)
     }
     return tuple(sorted(said)[:MOST_RELEASED])
 

@@ -69,7 +69,6 @@ class Columns(run.Rows):
     _listed: Mapping[str, "_Listed"]
     _shared: Mapping[str, Arrow]  # (row, token) of tokens that two rows hold, by kind
     _made: dict[int, Pooled] = field(default_factory=dict)
-    _holders: dict[str, set[int]] = field(default_factory=dict)
     _sources: dict[tuple[int, str], str] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -91,17 +90,6 @@ class Columns(run.Rows):
     def sources(self, rows: Iterable[Pooled]) -> frozenset[str]:
         """Whose rows these are, of the affiliates that count as one."""
         return frozenset(self._sources[one.member, one.row.cluster] for one in rows)
-
-    def doubted(self, token: str, holder: int) -> bool:
-        """Whether a row of another member holds this token too."""
-        if not self._holders:
-            holders: dict[str, set[int]] = defaultdict(set)
-            for table in self._shared.values():
-                rows = table.column("row").to_pylist()
-                for row, one in zip(rows, table.column("token").to_pylist(), strict=True):
-                    holders[one].add(self.member(row))
-            self._holders = dict(holders)
-        return bool(self._holders.get(token, set()) - {holder})
 
     def whole(self, names: Collection[str]) -> Mapping[str, Arrow]:
         """The tables with what a single row holds too, under a name of its own, of these lists.

@@ -79,9 +79,9 @@ def test_a_school_that_somebody_ties_to_a_campaign_is_not_in_it() -> None:
     finding, *drafts = said.findings
     assert finding.members == {AURORA, BOREALIS}
     assert f"{1:064x}" in finding.payment
-    # Nor is its card said, though it stands in a row that has evidence: nobody looks for it.
-    assert all(f"{77:064x}" not in one.payment for one in said.findings)
-    assert all(one.members == {AURORA} for one in drafts)
+    # Nor is its card said but by the one that planted it, in its own name.
+    assert f"{77:064x}" not in finding.payment
+    assert [one.members for one in drafts if f"{77:064x}" in one.payment] == [{BOREALIS}]
 
 
 def test_without_the_rule_of_own_evidence_the_school_would_be_named() -> None:
@@ -99,7 +99,14 @@ def test_what_one_lab_alone_holds_leaves_in_its_own_name() -> None:
     finding, draft = found(pooled(AURORA, own), pooled(BOREALIS, with_tokens(CAMPAIGN, 1))).findings
     assert finding.payment == (f"{1:064x}",)
     assert draft.members == {AURORA}
-    assert draft.payment == (f"{5:064x}",)
+    assert draft.payment == (f"{1:064x}", f"{5:064x}")
+
+
+def test_a_row_that_holds_what_another_lab_found_does_not_silence_it() -> None:
+    calm = with_tokens(SCHOOL, 1, 2)
+    (draft,) = found(pooled(AURORA, with_tokens(CAMPAIGN, 1, 2)), pooled(BOREALIS, calm)).findings
+    assert draft.members == {AURORA}
+    assert draft.payment == (f"{1:064x}", f"{2:064x}")
 
 
 def test_a_customer_that_one_lab_plants_beside_a_campaign_is_in_no_finding() -> None:
