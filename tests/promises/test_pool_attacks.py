@@ -7,10 +7,12 @@ stand in `manage.py bench pool`, which prints those that are missed as missed.
 
 from collections.abc import Sequence
 
+import numpy as np
 import pytest
 
 from indicators.detection.world import bars, measure
 from indicators.detection.world.attacks import Share
+from indicators.detection.world.forum import EVEN, UNEVEN, Forum, forum, is_guilty
 from indicators.detection.world.measure import Measured
 
 SEEDS = (1, 2)
@@ -75,3 +77,20 @@ def test_together_they_see_more_than_alone_and_alarm_seldom(worlds: Sequence[Mea
     recall, *_ = (one for one in bars.found(worlds) if one.at_least == bars.GAINS[4])
     assert recall.is_met
     assert not any(one.is_stopped for one in worlds)
+
+
+def test_campaigns_that_keep_to_one_member_are_measured_beside(worlds: Sequence[Measured]) -> None:
+    """What is assumed of how campaigns lie decides the ratio: so the bench says both."""
+    even, uneven = (forum(1, 4, middle=2_000, campaigns=12, lie=lie) for lie in (EVEN, UNEVEN))
+    assert _most(uneven) > _most(even)
+    said = bars.unevenly(worlds)
+    assert (said.at_least, said.at_most) == (None, None)
+    assert "4 members, campaigns that lie unevenly" in said.name
+
+
+def _most(world: Forum) -> float:
+    """The share of a campaign that its first member has, on the mean."""
+    groups = [crowd.group[is_guilty(crowd)] for crowd in world.crowds]
+    names = np.unique(np.concatenate(groups))
+    counts = np.array([[int((one == name).sum()) for one in groups] for name in names])
+    return float((counts.max(axis=1) / counts.sum(axis=1)).mean())

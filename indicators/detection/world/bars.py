@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from indicators.detection.world import evaluate, measure
 from indicators.detection.world.attacks import Share
 from indicators.detection.world.evaluate import Result
+from indicators.detection.world.forum import EVEN, UNEVEN
 from indicators.detection.world.measure import Measured
 
 WORKERS = 2
@@ -84,6 +85,20 @@ def found(worlds: Sequence[Measured]) -> Iterator[Figure]:
     yield Figure(name, steps.alarms, "", beside, at_most=MOST_ALARMS)
 
 
+def unevenly(worlds: Sequence[Measured]) -> Figure:
+    """What is found where campaigns keep to one member rather: no bar, for nobody knows which."""
+    groups = evaluate.joined([one.alone for one in worlds])
+    clear = evaluate.joined([one.clear for one in worlds])
+    alone, best = (evaluate.at_rate(one, ALONE)[0] for one in (groups, clear))
+    steps = total(one.steps for one in worlds)
+    name = f"{worlds[0].members} members, campaigns that lie unevenly: recall over alone"
+    beside = (
+        f"all steps {steps.recall:.3f} with {steps.alarms:.1f} false alarms in 10,000, alone"
+        f" {alone.recall:.3f}, in clear {best.recall:.3f}; {steps.seen:.3f} of members warned"
+    )
+    return Figure(name, steps.recall / max(alone.recall, 1e-9), "x", beside)
+
+
 def given_away(worlds: Sequence[Measured]) -> Iterator[Figure]:
     """What the extracts of these worlds tell an attacker."""
     count = sum(one.members for one in worlds)
@@ -133,11 +148,14 @@ def main(arguments: Sequence[str]) -> None:
     """Measure, and print a line for each figure."""
     chosen = [int(one) for one in arguments] or list(measure.MEMBERS)
     # The largest first, so that both cores are busy to the end.
-    pairs = [(seed, count) for count in sorted(chosen, reverse=True) for seed in measure.SEEDS]
+    worlds_of = [(count, EVEN) for count in sorted(chosen, reverse=True)]
+    worlds_of.append((min(chosen), UNEVEN))
+    asked = [(seed, count, lie) for count, lie in worlds_of for seed in measure.SEEDS]
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(WORKERS, mp_context=context) as workers:
-        worlds = list(workers.map(measure.of, pairs))
-    for figure in figures(worlds):
+        worlds = list(workers.map(measure.of, asked))
+    even, uneven = worlds[: -len(measure.SEEDS)], worlds[-len(measure.SEEDS) :]
+    for figure in (*figures(even), unevenly(uneven)):
         sys.stdout.write(json.dumps(asdict(figure)) + "\n")
 
 

@@ -19,7 +19,7 @@ from indicators.detection.world import attacks, evaluate
 from indicators.detection.world.attacks import Sent, Share
 from indicators.detection.world.draws import Array
 from indicators.detection.world.evaluate import Member, Result, Scored
-from indicators.detection.world.forum import forum
+from indicators.detection.world.forum import EVEN, Lie, forum
 
 SEEDS = (1, 2, 3, 4, 5)  # no weight was fitted on them
 MEMBERS = (4, 8, 16)
@@ -63,10 +63,12 @@ def world(
     *,
     middle: int | None = None,
     campaigns: int | None = None,
+    lie: Lie = EVEN,
 ) -> Measured:
     """Measure one world, with the shipped algorithms, or another scorecard among them."""
     sizes = {"middle": middle, "campaigns": campaigns}
-    made = forum(seed, members, **{name: one for name, one in sizes.items() if one is not None})
+    chosen = {name: one for name, one in sizes.items() if one is not None}
+    made = forum(seed, members, lie=lie, **chosen)
     active = evaluate.algorithms(card)
     setup = home.setup_of(active)
     homes = list(evaluate.worked(made, setup))
@@ -93,10 +95,10 @@ def world(
     )
 
 
-def of(chosen: tuple[int, int]) -> Measured:
-    """One world by seed and number of members, at its full size, with the scorecard as shipped."""
-    seed, members = chosen
-    return world(seed, members)
+def of(chosen: tuple[int, int, Lie]) -> Measured:
+    """One world of this seed, members and lie, at its full size, with the scorecard as shipped."""
+    seed, members, lie = chosen
+    return world(seed, members, lie=lie)
 
 
 def _total(shares: Iterable[Share]) -> Share:
