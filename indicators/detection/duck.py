@@ -67,11 +67,12 @@ class Duck:
 
     def load(self, name: str, rows: Arrow, types: Types) -> Table:
         """Take an Arrow table under this name; in memory it is read where it lies."""
+        place = quoted(name)  # refused where it is more than a name
         if self._lends:
             self._connection.register(name, typed(rows, types, name))
             return self._known(name, schema_of(types))
         self._connection.register("given", typed(rows, types, name))
-        self._execute(f"CREATE OR REPLACE TABLE {quoted(name)} AS FROM given")
+        self._execute(f"CREATE OR REPLACE TABLE {place} AS FROM given")
         self._connection.unregister("given")
         return self._known(name, schema_of(types))
 

@@ -143,7 +143,9 @@ def test_the_name_of_a_table_holds_no_expression(engine: engines.Engine) -> None
 def test_memory_over_the_limit_is_refused_and_the_process_lives() -> None:
     rows = pa.table({"account": range(2_000_000), "token": [f"{n:064}" for n in range(2_000_000)]})
     limits = engines.Limits(memory=48 << 20, threads=1)
-    with pytest.raises(Refused) as refused, engines.connect(limits=limits) as engine:
-        engine.load("account", rows, {"account": "int64", "token": "string"})
+    with engines.connect(limits=limits) as engine:
+        table = engine.load("account", rows, {"account": "int64", "token": "string"})
+        with pytest.raises(Refused) as refused:
+            engine.keep("stage", table.order_by("token"))
     assert refused.value.code == "engine.failed"
     assert duckdb.OutOfMemoryException.__name__ in str(refused.value)
